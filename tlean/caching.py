@@ -18,7 +18,7 @@ class Cache(dict[Any, Any]):
     __slots__ = ("most",)
 
     def __init__(self, most: int) -> None:
-        self.most = most
+        self.most: int = most
 
     def keep(self, key: Any, value: Any) -> list[Any]:
         """Keep a value as the newest. Returns: the values that were dropped for it."""
@@ -57,6 +57,6 @@ class once:
         self._name = function.__name__
         self.__doc__ = function.__doc__
 
-    def __get__(self, owner: Any, kind: type) -> Any:
+    def __get__(self, owner: Any, kind: type[Any]) -> Any:
         value = owner.__dict__[self._name] = self._function(owner)
         return value

@@ -93,6 +93,9 @@ class completing:
         arguments: its arguments by name: arrays are shown by shape and dtype.
     """
 
+    op: str
+    arguments: dict[str, Any]
+
     def __init__(self, op: str, **arguments: Any) -> None:
         self.op, self.arguments = op, arguments
 

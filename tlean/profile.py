@@ -70,7 +70,7 @@ class Profile:
     def __init__(self) -> None:
         self.rows: tuple[Row, ...] = ()
         #: Seconds from entering the context to leaving it.
-        self.elapsed = 0.0
+        self.elapsed: float = 0.0
 
     def __enter__(self) -> Profile:
         profile_start()

@@ -7,7 +7,7 @@ import operator
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, wraps
-from typing import Any
+from typing import Any, ClassVar
 
 from .dtypes import FLOAT
 from .errors import IndexRangeError, OptionError, ShapeError
@@ -183,7 +183,7 @@ def conv_transpose_out(size_in: int, kernel: int, stride: int, padding: int, out
 
 class _Size:
     # Computed once for each spec. `functools.cached_property` has a lock in Python 3.11, which a forked child may find taken.
-    def __get__(self, spec: Spec, owner: type) -> int:
+    def __get__(self, spec: Spec, owner: type[Any]) -> int:
         n = spec.__dict__["size"] = math.prod(spec.shape)
         return n
 
@@ -204,7 +204,7 @@ class Spec:
     dtype: str = FLOAT
 
     #: The number of elements.
-    size = _Size()
+    size: ClassVar[_Size] = _Size()
 
     def __new__(cls, shape: Shape, dtype: str = FLOAT) -> Spec:
         # Of an array's dtype, which is a text of another type, the name alone: the core takes it.
@@ -225,7 +225,7 @@ class Spec:
         # One object, but for those that are written in another way and those that were dropped from the table meanwhile.
         return self is other or (type(other) is Spec and self.shape == other.shape and self.dtype == other.dtype)
 
-    __hash__ = object.__hash__
+    __hash__: ClassVar[Callable[[Spec], int]] = object.__hash__
 
     def __reduce__(self) -> Any:
         return Spec, (self.shape, self.dtype)

@@ -22,13 +22,13 @@ Structure = Any
 @dataclasses.dataclass(frozen=True)
 class _Container:
     # How trees of one type are taken apart and put together. The structure has `kind`, what `split` says, and the children's own.
-    kind: type
+    kind: type[Any]
     split: Callable[[Any], tuple[Any, Any]]  # node -> (data, children)
     join: Callable[[Any, list[Any]], Any]  # data, children -> node
     show: Callable[[Any, list[str]], str]
 
 
-def _keyed(kind: type, title: str = "") -> Callable[[Any, list[str]], str]:
+def _keyed(kind: type[Any], title: str = "") -> Callable[[Any, list[str]], str]:
     def show(keys: Any, inside: list[str]) -> str:
         items = "{" + ", ".join(f"{k!r}: {c}" for k, c in zip(keys, inside, strict=True)) + "}"
         return f"{title}({items})" if title else items
@@ -36,7 +36,7 @@ def _keyed(kind: type, title: str = "") -> Callable[[Any, list[str]], str]:
     return show
 
 
-def _named(kind: type) -> Callable[[Any, list[str]], str]:
+def _named(kind: type[Any]) -> Callable[[Any, list[str]], str]:
     return lambda fields, inside: f"{kind.__name__}({', '.join(f'{f}={c}' for f, c in zip(fields, inside, strict=False))})"
 
 
@@ -80,7 +80,7 @@ _DEFAULT = _Container(
 )
 
 #: type → how its trees are taken apart; None for a leaf. Types that were met are added.
-_CONTAINERS: dict[type, _Container | None] = {
+_CONTAINERS: dict[type[Any], _Container | None] = {
     list: _LIST,
     tuple: _TUPLE,
     dict: _DICT,
@@ -90,7 +90,7 @@ _CONTAINERS: dict[type, _Container | None] = {
 _MOST_TYPES = 4096
 
 
-def _container(kind: type) -> _Container | None:
+def _container(kind: type[Any]) -> _Container | None:
     # Of a type that was not met before.
     found = next((_CONTAINERS[base] for base in kind.__mro__ if base in _REGISTERED), None)
     if found is None:
@@ -112,12 +112,12 @@ def _container(kind: type) -> _Container | None:
     return found
 
 
-def _describes_an_array(kind: type) -> bool:
+def _describes_an_array(kind: type[Any]) -> bool:
     # A `Spec`, or an array of another library's.
     return hasattr(kind, "__array__") or {"shape", "dtype"} <= {*dir(kind), *(f.name for f in dataclasses.fields(kind))}
 
 
-def _dataclass(kind: type) -> _Container:
+def _dataclass(kind: type[Any]) -> _Container:
     # A field with `metadata={"static": True}` is part of the structure.
     fields = dataclasses.fields(kind)
     moving = tuple(f.name for f in fields if not f.metadata.get("static"))
@@ -146,12 +146,12 @@ def _hashable(what: str, value: Any) -> None:
         raise OptionError(f"tree: {what} must be hashable, got {type(value).__name__}") from None
 
 
-_REGISTERED: set[type] = set()
+_REGISTERED: set[type[Any]] = set()
 #: Types whose cotangents are written in another form than the derivatives by their leaves, and what turns one into the other and back.
-_DUALS: dict[type, Callable[[Any], Any]] = {}
+_DUALS: dict[type[Any], Callable[[Any], Any]] = {}
 
 
-def register(kind: type, flatten: Callable[[Any], tuple[Any, Any]], unflatten: Callable[[Any, Any], Any]) -> type:
+def register(kind: type[Any], flatten: Callable[[Any], tuple[Any, Any]], unflatten: Callable[[Any, Any], Any]) -> type[Any]:
     """Take objects of a type, and of its subclasses, for trees.
 
     Args:
@@ -195,7 +195,7 @@ def register(kind: type, flatten: Callable[[Any], tuple[Any, Any]], unflatten: C
     return kind
 
 
-def register_dual(kind: type, turn: Callable[[Any], Any]) -> None:
+def register_dual(kind: type[Any], turn: Callable[[Any], Any]) -> None:
     """Say how a cotangent of a registered type is written.
 
     Args:

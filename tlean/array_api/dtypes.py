@@ -13,6 +13,10 @@ from tlean.errors import DTypeError
 
 from .calls import check_device, default_float, required, run
 
+e: float
+inf: float
+nan: float
+pi: float
 e, inf, nan, pi = float(np.e), float("inf"), float("nan"), float(np.pi)
 newaxis = None
 
@@ -21,7 +25,11 @@ def _named(name: str) -> Any:
     return AnyTensor(np.zeros((), name)).dtype
 
 
-bool = _named("bool")
+bool: Any = _named("bool")
+int32: Any
+int64: Any
+float32: Any
+float64: Any
 int32, int64, float32, float64 = map(_named, ("int32", "int64", "float32", "float64"))
 _ALL = {"bool": bool, "int32": int32, "int64": int64, "float32": float32, "float64": float64}
 _KINDS = {

@@ -102,7 +102,7 @@ UFUNCS: dict[Any, Callable[..., Any]] = {
 }
 
 #: Those of them that have floats for integers.
-INEXACT = {np.degrees, np.rad2deg, np.radians, np.deg2rad, np.heaviside, np.modf, np.logaddexp2}
+INEXACT: set[Any] = {np.degrees, np.rad2deg, np.radians, np.deg2rad, np.heaviside, np.modf, np.logaddexp2}
 
 
 def outer(function: Any, a: Any, b: Any) -> Any:

@@ -66,7 +66,7 @@ def _frexp(x: Any) -> tuple[Any, Any]:
 
 #: Universal functions of this kind, and those of them that have floats for integers.
 UFUNCS: dict[Any, Callable[..., Any]] = {np.ldexp: _ldexp, np.frexp: _frexp}
-INEXACT = {np.ldexp, np.frexp}
+INEXACT: set[Any] = {np.ldexp, np.frexp}
 
 
 def reduced_at(function: Any, x: Any, indices: Any, axis: int = 0, **unused: Any) -> Any:

@@ -24,6 +24,8 @@ class DerivedProgram(Compiled):
         program: where there is no recorder, what is looked at before each call.
     """
 
+    __name__: str
+
     def __init__(
         self,
         name: str,

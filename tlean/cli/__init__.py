@@ -55,7 +55,7 @@ def main(argv: list[str] | None = None) -> None:
         raise SystemExit(f"{parser.prog} {args.command}: {error}") from None
 
 
-def positive(kind: type) -> Callable[[str], Any]:
+def positive(kind: type[Any]) -> Callable[[str], Any]:
     """A converter of an option's text to a finite number above 0."""
 
     def convert(text: str) -> Any:

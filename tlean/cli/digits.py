@@ -24,7 +24,7 @@ from . import positive
 from .pictures import misread
 
 #: The optimisers by name, each with its learning rate.
-OPTIMIZERS = {"adam": (tl.optim.Adam, 2e-3), "adamw": (tl.optim.AdamW, 2e-3), "sgd": (tl.optim.SGD, 5e-2)}
+OPTIMIZERS: dict[str, tuple[Any, float]] = {"adam": (tl.optim.Adam, 2e-3), "adamw": (tl.optim.AdamW, 2e-3), "sgd": (tl.optim.SGD, 5e-2)}
 
 
 def parse(name: str, about: str | None, epochs: int, argv: list[str] | None = None, prog: str | None = None) -> argparse.Namespace:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import namedtuple
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -16,22 +15,60 @@ from .graph import Graph
 from .target import Step
 
 #: Elements of a segment of `reduce_sum`'s tree: a band whose values are all summed has so many.
-SEGMENT = MODULES["reduce"].SEGMENT_LENGTH
+SEGMENT: int = MODULES["reduce"].SEGMENT_LENGTH
 #: Bytes of one array's rows in a band: several such stay in a second-level cache, and a call of a kernel costs little beside them.
 _BAND_BYTES = 64 * 1024
 #: Places in a thread's memory begin at multiples of so many bytes.
 _ALIGNED = 64
 
-Header = namedtuple("Header", "rows height room work totals parts")
-#: A sum of everything: its output, where its divisor is among the floats, the temporary that has the bands' sums, and the kernel.
-Total = namedtuple("Total", "output floats parts kernel")
-#: A part: its kernel, its first float, how many outputs and inputs it has, and numbers for a whole band and for the last one.
-PartHeader = namedtuple("PartHeader", "kernel floats outputs inputs ints last_ints")
-#: An operand: where it is, its number or first byte there, and the bytes from one row (of sums: from one band) to the next.
-Operand = namedtuple("Operand", "place at step")
+
+class Header(NamedTuple):
+    """What a band begins with: its rows, those of a step, a thread's room, and its work; how many totals and parts it has."""
+
+    rows: int
+    height: int
+    room: int
+    work: int
+    totals: int
+    parts: int
+
+
+class Total(NamedTuple):
+    """A sum of everything: its output, where its divisor is among the floats, the temporary that has the bands' sums, and the kernel."""
+
+    output: int
+    floats: int
+    parts: int
+    kernel: int
+
+
+class PartHeader(NamedTuple):
+    """A part: its kernel, its first float, how many outputs and inputs it has, and numbers for a whole band and for the last one."""
+
+    kernel: int
+    floats: int
+    outputs: int
+    inputs: int
+    ints: int
+    last_ints: int
+
+
+class Operand(NamedTuple):
+    """An operand: where it is, its number or first byte there, and the bytes from one row (of sums: from one band) to the next."""
+
+    place: int
+    at: int
+    step: int
+
+
+ABSENT: int
+INPUT: int
+OUTPUT: int
+LOCAL: int
+SUMS: int
 ABSENT, INPUT, OUTPUT, LOCAL, SUMS = band.IS_ABSENT, band.IS_INPUT, band.IS_OUTPUT, band.IS_LOCAL, band.IS_TOTAL
 #: At most: operands of a part.
-MOST_OPERANDS = band.MOST_OPERANDS
+MOST_OPERANDS: int = band.MOST_OPERANDS
 
 for _prefix, _layout in (("BAND_", Header), ("TOTAL_", Total), ("PART_", PartHeader), ("OPERAND_", Operand)):
     if [getattr(band, _prefix + name.upper()) for name in (*_layout._fields, "SIZE")] != list(range(len(_layout._fields) + 1)):  # type: ignore[attr-defined]

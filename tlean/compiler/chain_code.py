@@ -2,48 +2,143 @@
 
 from __future__ import annotations
 
-from collections import namedtuple
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from tlean._core.plan import chain, epilogue, outer_update
 
 #: What operand k of each kind is counted from; input k is k itself.
+OUTPUT: int
+SLOT: int
+SUM: int
+SCALAR: int
 OUTPUT, SLOT, SUM, SCALAR = chain.CHAIN_OUTPUT, chain.CHAIN_SLOT, chain.CHAIN_SUM, chain.CHAIN_SCALAR
 #: The same of stretched inputs, by their number in `ChainCode.stretched`.
-REPEATED = chain.CHAIN_REPEATED
+REPEATED: int = chain.CHAIN_REPEATED
 #: Input or output k whose elements have another size than the group's: `SIZED` + size · `BYTES` + its code.
+SIZED: int
+BYTES: int
 SIZED, BYTES = chain.CHAIN_SIZED, chain.CHAIN_BYTES
 #: In place of a loop: the op stretches its input.
-STRETCH = chain.CHAIN_STRETCH
+STRETCH: int = chain.CHAIN_STRETCH
 #: How a stretched input is read: written out for each block, or once for many; where it is; as runs of one value.
+BLOCK: int
+ROW: int
+POINTER: int
+COLUMN: int
 BLOCK, ROW, POINTER, COLUMN = chain.STRETCHED_BLOCK, chain.STRETCHED_ROW, chain.STRETCHED_POINTER, chain.STRETCHED_COLUMN
 #: A part of an array that is read where it is; and a value that is written to a box of an output.
+OFFSET: int
+RANGE: int
 OFFSET, RANGE = chain.STRETCHED_OFFSET, chain.STRETCHED_RANGE
 #: At most: operands of an op; steps of a run, the last one included; states of an optimiser whose gradient is an outer product.
+MOST_OPERANDS: int
+MOST_STEPS: int
+MOST_STATES: int
 MOST_OPERANDS, MOST_STEPS, MOST_STATES = chain.CHAIN_MOST_OPERANDS, chain.CHAIN_MOST_STEPS, outer_update.OUTER_MOST_STATES
 
-#: What a group begins with; `ChainCode.encode` fills in what it counts: ops, sums, where they begin.
-Header = namedtuple(
-    "Header",
-    "elements itemsize block ops slots sums segment reduce_sum fetched_at fetched runs machine strip ops_at stretched room stretcher"
-    " width tile share values add_rows part sum_part",
-)
-#: A sum: its output, where its divisor is among the floats, which of the summed values it is of, of what in it, and the kernel.
-Sum = namedtuple("Sum", "output floats value kind kernel")
+
+class Header(NamedTuple):
+    """What a group begins with; `ChainCode.encode` fills in what it counts: ops, sums, where they begin."""
+
+    elements: int
+    itemsize: int
+    block: int
+    ops: int
+    slots: int
+    sums: int
+    segment: int
+    reduce_sum: int
+    fetched_at: int
+    fetched: int
+    runs: int
+    machine: int
+    strip: int
+    ops_at: int
+    stretched: int
+    room: int
+    stretcher: int
+    width: int
+    tile: int
+    share: int
+    values: int
+    add_rows: int
+    part: int
+    sum_part: int
+
+
+class Sum(NamedTuple):
+    """A sum: its output, where its divisor is among the floats, which of the summed values it is of, of what in it, and the kernel."""
+
+    output: int
+    floats: int
+    value: int
+    kind: int
+    kernel: int
+
+
 #: Of what a sum is: all elements, each row, each column; or the logarithm of each row's sum of exponentials.
+TOTAL: int
+ROWS: int
+COLUMNS: int
+LOGSUMEXP: int
 TOTAL, ROWS, COLUMNS, LOGSUMEXP = chain.CHAIN_TOTAL, chain.CHAIN_ROW_SUMS, chain.CHAIN_COLUMN_SUMS, chain.CHAIN_LOGSUMEXP
-#: An input that is repeated along axes: the input's number, how it is read, where among the rows (in elements), the elements of a row or
-#: run, and sizes, then strides of the axes. What these are of a RANGE is said in chain_abi.h.
-Stretched = namedtuple("Stretched", "input kind room length axes")
-#: An op as a loop over a block: the loop's address (0: spread a number; STRETCH), its first float, where its value goes, what it reads.
-Op = namedtuple("Op", "loop floats target operands")
-#: An op as a step of the register machine; where it stores its value is the last operand.
-RunStep = namedtuple("RunStep", "address floats operands")
-#: What an instruction with an epilogue begins with: its kernel's entry, and how many operands and numbers the kernel has.
-EpilogueHeader = namedtuple("EpilogueHeader", "entry outputs inputs ints floats")
-#: An optimiser's step whose gradient is an outer product.
-OuterUpdate = namedtuple("OuterUpdate", "kernel scale rows columns itemsize states")
+
+
+class Stretched(NamedTuple):
+    """An input that is repeated along axes.
+
+    The input's number, how it is read, where among the rows (in elements), the elements of a row or run, and sizes, then strides of the
+    axes. What these are of a RANGE is said in chain_abi.h.
+    """
+
+    input: int
+    kind: int
+    room: int
+    length: int
+    axes: tuple[int, ...]
+
+
+class Op(NamedTuple):
+    """An op as a loop over a block.
+
+    The loop's address (0: spread a number; STRETCH), its first float, where its value goes, what it reads.
+    """
+
+    loop: int
+    floats: int
+    target: int
+    operands: tuple[int, ...]
+
+
+class RunStep(NamedTuple):
+    """An op as a step of the register machine; where it stores its value is the last operand."""
+
+    address: int
+    floats: int
+    operands: tuple[int, ...]
+
+
+class EpilogueHeader(NamedTuple):
+    """What an instruction with an epilogue begins with: its kernel's entry, and how many operands and numbers the kernel has."""
+
+    entry: int
+    outputs: int
+    inputs: int
+    ints: int
+    floats: int
+
+
+class OuterUpdate(NamedTuple):
+    """An optimiser's step whose gradient is an outer product."""
+
+    kernel: int
+    scale: int
+    rows: int
+    columns: int
+    itemsize: int
+    states: int
+
 
 _PREFIXES = ("CHAIN_", "CHAIN_SUM_", "STRETCHED_", "CHAIN_OP_", "CHAIN_STEP_", "EPILOGUE_", "OUTER_")
 _NUMBERS = vars(chain) | vars(epilogue) | vars(outer_update)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tlean._core.array import as_argument, as_input, as_tensor
 from tlean._core.plan import plan as core
@@ -67,7 +67,7 @@ class Cpu(Target):
     """The processor that Python runs on."""
 
     title = "CPU"
-    family = "CPU"
+    family: ClassVar[str] = "CPU"
     alignment = 64
     most_in_group = 1 << 30
     small = 1024
@@ -146,12 +146,14 @@ class Cpu(Target):
         return core.Plan(places, instructions, a.inputs, a.outputs, a.scratch_bytes, a.constants, a.work, a.program, specs, update)
 
     # The core's own function: no line of Python is between a run and what its caller does with it.
+    step: staticmethod[..., Any]
+    run: staticmethod[..., Any]
     run = step = staticmethod(core.run)  # type: ignore[assignment]
 
     def array(self, value: Any, dtype: str | None = None) -> Any:
         return as_tensor(value) if dtype is None else as_input(value, dtype)
 
-    argument = staticmethod(as_argument)  # type: ignore[assignment]
+    argument: Callable[..., Any] = staticmethod(as_argument)  # type: ignore[assignment]
 
 
 class Defined(Cpu):

@@ -116,8 +116,8 @@ class GraphRef(RefBase):
     __slots__ = ("id", "ops")
 
     def __init__(self, ops: Graph, id: int) -> None:
-        self.ops = ops
-        self.id = id
+        self.ops: Graph = ops
+        self.id: int = id
 
     @property
     def spec(self) -> Spec:

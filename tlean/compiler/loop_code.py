@@ -47,8 +47,12 @@ class LoopCode:
         target: that they were made for.
     """
 
+    kernel: Any
+    numbers: Any
+    bytes: Any
+
     def __init__(self, loop: Loop, plans: Sequence[core.Plan], target: Target) -> None:
-        self.codes = []
+        self.codes: list[Any] = []
         for plan in plans:
             graph = plan.program.graph
             out_bytes = [nbytes(graph.specs[v]) for v in graph.outputs]
@@ -164,7 +168,7 @@ def _while_back_numbers(back: WhileBack, codes: Sequence[Code], target: Target) 
 
 
 #: Kind of loop -> its kernel, and the integers of that and the bytes of its work block.
-_KINDS: dict[type, Any] = {
+_KINDS: dict[type[Any], Any] = {
     Scan: (SCAN, _scan_numbers),
     Switch: (SWITCH, _switch_numbers),
     While: (WHILE, _while_numbers),

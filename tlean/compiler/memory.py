@@ -15,6 +15,11 @@ class Buffer:
 
     __slots__ = ("at", "first", "last", "size")
 
+    at: int
+    first: int
+    last: int
+    size: int
+
     def __init__(self, size: int, first: int, last: int, at: int = 0) -> None:
         self.size, self.first, self.last, self.at = size, first, last, at
 

@@ -38,12 +38,17 @@ class Ruled:
         jvp: gives a tangent for each output, or None.
     """
 
+    title: str
+    body: Graph
+    vjp: Rule
+    jvp: Rule
+
     def __init__(self, title: str, body: Graph, vjp: Rule, jvp: Rule) -> None:
         self.title, self.body, self.vjp, self.jvp = title, body, vjp, jvp
         self.specs: list[Spec] = [body.specs[v] for v in body.inputs]  # type: ignore[index]
         self.outs: list[Spec] = [body.specs[v] for v in body.outputs]  # type: ignore[index]
         names = {f"x{k}": s.dtype for k, s in enumerate(self.specs)}
-        self.record = OpDef(
+        self.record: OpDef = OpDef(
             name=f"{title}@{next(_made)}",
             inputs=tuple(names),
             options_names=(),

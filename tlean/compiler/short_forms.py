@@ -91,4 +91,4 @@ def _forms() -> dict[int, Callable[..., Form]]:
 #: By the address of a kernel or of a producer: what gives its form, from its integers and from which of its operands may be packed.
 FORMS = _forms()
 #: By the address of a form: a loop that may follow it, and the kernel that does both.
-FOLLOWED = {line: (INNER[f"add:{x}"], both) for x, (line, both) in MODULES["gemm"].ADDED.items()}
+FOLLOWED: dict[int, tuple[int, int]] = {line: (INNER[f"add:{x}"], both) for x, (line, both) in MODULES["gemm"].ADDED.items()}

@@ -28,15 +28,20 @@ class Signature:
     Raises: what the op says of such a call.
     """
 
+    record: OpDef
+    specs: tuple[Spec | None, ...]
+    dtype: str
+    options: dict[str, Any]
+
     def __init__(self, record: OpDef, specs: tuple[Spec | None, ...], options: dict[str, Any], dtype: str) -> None:
         self.record, self.specs, self.dtype = record, specs, dtype
         #: The options in canonical form, which all nodes of this call share; and the specs of what it makes.
         self.options, outs = record.infer(specs, options, dtype)
-        self.outs = [spec.resolved(dtype) for spec in outs]
+        self.outs: list[Spec] = [spec.resolved(dtype) for spec in outs]
         #: Whether nothing runs for it: what it makes is its operand under another shape.
-        self.view = record.view
+        self.view: bool = record.view
         #: Whether gradients can flow to all that it makes.
-        self.flows = record.differentiable and all(spec.dtype in FLOATS for spec in self.outs)
+        self.flows: bool = record.differentiable and all(spec.dtype in FLOATS for spec in self.outs)
         #: What others know of the call: its derivatives, its kernels on a target.
         self.memo: dict[Any, Any] = {}
 

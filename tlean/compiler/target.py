@@ -25,8 +25,16 @@ if TYPE_CHECKING:
     from .checks.plan_check import PlanCheck
 
 #: Where a value is: an input, an output, the block of temporaries, a constant; NOWHERE for one that has no memory.
+INPUT: int
+OUTPUT: int
+SCRATCH: int
+CONST: int
+NOWHERE: int
 INPUT, OUTPUT, SCRATCH, CONST, NOWHERE = core.AT_INPUT, core.AT_OUTPUT, core.AT_SCRATCH, core.AT_CONST, core.AT_NOWHERE
 #: What an output is: absent, computed into separate memory, or one of the inputs.
+NONE: int
+COMPUTED: int
+IS_INPUT: int
 NONE, COMPUTED, IS_INPUT = core.OUT_NONE, core.OUT_COMPUTED, core.OUT_INPUT
 #: Kernels that write a part of their first input, and leave the rest as it is where the output is that input.
 WRITES = frozenset(("set_rows", "set_box", "scatter_into_rows"))

@@ -39,10 +39,10 @@ class DeviceRef(ValueRef):
     __slots__ = ("_value", "generation", "id", "ops")
 
     def __init__(self, ops: CudaEager, id: int | None, value: DeviceArray) -> None:
-        self.ops = ops
+        self.ops: CudaEager = ops
         #: The node's id, or None for a value computed under `no_grad`.
-        self.id = id
-        self.generation = ops.generation
+        self.id: int | None = id
+        self.generation: int = ops.generation
         self._value = value
 
     @property
@@ -93,15 +93,17 @@ class CudaEager(OpsMethods):
     Raises: DeviceError that says what is missing.
     """
 
+    generation: int
+
     dtype = "float32"
 
     def __init__(
         self, where: Context | int = 0, store: DeviceTape | None = None, seed: int = 0, mode: Mode = EXACT, fused: bool = True
     ) -> None:
-        self.context = context(where) if isinstance(where, int) else where
-        self.store = DeviceTape(self.context) if store is None else store
+        self.context: Context = context(where) if isinstance(where, int) else where
+        self.store: DeviceTape = DeviceTape(self.context) if store is None else store
         self.session_seed = seed
-        self.stream_position = 0
+        self.stream_position: int = 0
         self.generation = 0
         self.check_numerics = False
         self.mode = mode

@@ -17,6 +17,8 @@ from .calls.packing import Addresses, DriverCall, Place, address_at
 from .steered import DeviceChoice, SteeredLoop, copies, steers
 
 if TYPE_CHECKING:
+    from tlean.cuda.runtime.context import Context
+
     from .plan import DevicePlan
 
 _ALIGNMENT = 256
@@ -30,18 +32,23 @@ class DeviceLoop:
         plan: of its body.
     """
 
+    loop: Loop
+    plan: DevicePlan
+    plans: tuple[DevicePlan]
+    where: Context
+
     def __init__(self, loop: Loop, plan: DevicePlan) -> None:
         self.loop, self.plan, self.plans, self.where = loop, plan, (plan,), plan.context
         graph = plan.program.graph
-        self.ins = [nbytes(graph.specs[v]) for v in graph.inputs]  # type: ignore[index]
-        self.outs = [nbytes(graph.specs[v]) for v in graph.outputs]  # type: ignore[index]
+        self.ins: list[int] = [nbytes(graph.specs[v]) for v in graph.inputs]  # type: ignore[index]
+        self.outs: list[int] = [nbytes(graph.specs[v]) for v in graph.outputs]  # type: ignore[index]
         at, places = 0, []
         for size in (*self.ins, *self.outs):
             places.append(at)
             at += max(-(-size // _ALIGNMENT), 1) * _ALIGNMENT
         self._memory = self.where.allocate(at)
-        self.given = [self._memory.address + p for p in places[: len(self.ins)]]
-        self.made = [self._memory.address + p for p in places[len(self.ins) :]]
+        self.given: list[Any] = [self._memory.address + p for p in places[: len(self.ins)]]
+        self.made: list[Any] = [self._memory.address + p for p in places[len(self.ins) :]]
 
     def step(self) -> list[DriverCall]:
         """The body once: from its inputs' places to its outputs'."""

@@ -72,8 +72,8 @@ class DevicePlan:
     def __init__(self, arrangement: Arrangement, where: Context) -> None:
         self.context = where
         self.program: Program = arrangement.program
-        self.scratch_bytes = arrangement.scratch_bytes
-        self.work = arrangement.work
+        self.scratch_bytes: int = arrangement.scratch_bytes
+        self.work: float = arrangement.work
         self._outputs = arrangement.outputs
         self._checked = [k for k, s in enumerate(self.program.steps) if any(isinstance(a, Fault) for a in _arguments(s.code))]
         self._layout(arrangement)

@@ -61,11 +61,11 @@ class Places:
     """Memory for values of these sizes, one behind the other."""
 
     def __init__(self, where: Context, sizes: Sequence[int]) -> None:
-        self.sizes = list(sizes)
+        self.sizes: list[int] = list(sizes)
         steps = [max(-(-size // _ALIGNMENT), 1) * _ALIGNMENT for size in sizes]
-        self.bytes = sum(steps)
+        self.bytes: int = sum(steps)
         self._memory = where.allocate(self.bytes)
-        self.at = [self._memory.address + sum(steps[:k]) for k in range(len(steps))]
+        self.at: list[int] = [self._memory.address + sum(steps[:k]) for k in range(len(steps))]
 
 
 class _Store:
@@ -112,9 +112,12 @@ class DeviceChoice:
         plans: of its branches.
     """
 
+    loop: Switch
+    plans: tuple[DevicePlan, ...]
+
     def __init__(self, loop: Switch, plans: Sequence[DevicePlan]) -> None:
         self.loop, self.plans = loop, tuple(plans)
-        self.where = plans[0].context
+        self.where: Context = plans[0].context
         self._given = Places(self.where, [nbytes(s) for s in loop.specs[1:]])
         self._made = [Places(self.where, [nbytes(s) for s in loop.outs]) for _ in plans]
 
@@ -149,9 +152,12 @@ class SteeredLoop:
         plans: of its bodies.
     """
 
+    loop: Loop
+    plans: tuple[DevicePlan, ...]
+
     def __init__(self, loop: Loop, plans: Sequence[DevicePlan]) -> None:
         self.loop, self.plans = loop, tuple(plans)
-        self.where = plans[0].context
+        self.where: Context = plans[0].context
         self._ins = [nbytes(s) for s in loop.specs]
         self._outs = [nbytes(s) for s in loop.outs]
         if isinstance(loop, Switch):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -136,7 +136,7 @@ class Cuda(Target):
     ) -> list[Any]:
         return plan.run(inputs, out_specs, changes)
 
-    step = run
+    step: ClassVar[Callable[..., list[Any]]] = run
 
     def array(self, value: Any, dtype: str | None = None) -> Any:
         """An array of this device as it is, an array of another library's device memory without a copy, anything else on the host."""

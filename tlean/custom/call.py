@@ -38,13 +38,18 @@ class OpCall:
         options: of the call.
     """
 
+    op: CustomOp
+    specs: _Specs
+    shapes: list[Shape]
+    options: dict[str, Any]
+
     def __init__(self, op: CustomOp, specs: _Specs, shapes: Sequence[Shape], options: dict[str, Any]) -> None:
         self.op, self.specs, self.shapes, self.options = op, specs, list(shapes), options
-        self.floats = [k for k, (_, dtype) in enumerate(specs) if dtype.startswith(FLOAT)]
-        self.outs = list(zip(self.shapes, op._kinds(len(shapes)), strict=True))
+        self.floats: list[int] = [k for k, (_, dtype) in enumerate(specs) if dtype.startswith(FLOAT)]
+        self.outs: list[tuple[Shape, str]] = list(zip(self.shapes, op._kinds(len(shapes)), strict=True))
         #: The outputs that have derivatives.
-        self.moving = [k for k, (_, dtype) in enumerate(self.outs) if dtype == FLOAT]
-        self.many = len(self.shapes) > 1
+        self.moving: list[int] = [k for k, (_, dtype) in enumerate(self.outs) if dtype == FLOAT]
+        self.many: bool = len(self.shapes) > 1
         number = next(_numbers)
         moving, floats = [self.outs[k] for k in self.moving], [specs[k] for k in self.floats]
         pulled, pushed = [s for s, _ in floats], [s for s, _ in moving]
@@ -52,7 +57,7 @@ class OpCall:
         vjp, jvp = (self._vjp_program, self._jvp_program) if op.programs else (self._vjp, self._jvp)
         if not op.programs and moving and floats:
             lanes = self._lanes(lambda wide: wide.pulled, (*moving, *self.outs, *specs))
-            self.pulled = host_op(
+            self.pulled: OpDef = host_op(
                 f"{op.name} vjp #{number}",
                 self._pull,
                 [*moving, *self.outs, *specs],
@@ -63,12 +68,12 @@ class OpCall:
                 cuda=self._cuda("backward"),
             )
             lanes = self._lanes(lambda wide: wide.pushed, (*specs, *floats))
-            self.pushed = host_op(
+            self.pushed: OpDef = host_op(
                 f"{op.name} jvp #{number}", self._push, [*specs, *floats], pushed, again, again, lanes, cuda=self._cuda("jvp")
             )
         lanes = self._lanes(lambda wide: wide.record, specs)
         outs = [Spec(s, d) for s, d in self.outs]
-        self.record = host_op(f"{op.name} #{number}", self._run, specs, outs, vjp, jvp, lanes, cuda=self._cuda("forward"))
+        self.record: OpDef = host_op(f"{op.name} #{number}", self._run, specs, outs, vjp, jvp, lanes, cuda=self._cuda("forward"))
         self._tapes: dict[str, Loop] = {}
 
     def _cuda(self, which: str) -> Callable[..., Any] | None:

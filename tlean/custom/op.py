@@ -40,6 +40,14 @@ class CustomOp:
     `custom_op` makes it and says what its arguments are.
     """
 
+    forward: Callable[..., Any]
+    backward: Callable[..., Any]
+    jvp: Callable[..., Any] | None
+    name: str
+    shape: Any
+    dtype: Any
+    programs: bool
+
     def __init__(
         self,
         forward: Callable[..., Any],

@@ -45,8 +45,8 @@ class CustomFunction(DerivedProgram):
         self._bwd: Recorder | None = None
         self._jvp: Recorder | None = None
         #: What a program that calls this captures beside the function: another tuple where a rule changes.
-        self.__tlean_rules__ = self._rules()
-        self.__name__ = name_of(f)
+        self.__tlean_rules__: tuple[Any, ...] = self._rules()
+        self.__name__: str = name_of(f)
         self.__doc__ = getattr(f, "__doc__", None)
         self.__module__ = getattr(f, "__module__", __name__)
         self.__qualname__ = getattr(f, "__qualname__", self.__name__)

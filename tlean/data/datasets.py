@@ -212,6 +212,9 @@ class DataLoader:
         `Dataset` does.
     """
 
+    seed: int
+    epoch: int
+
     def __init__(
         self,
         dataset: Any,
@@ -232,10 +235,10 @@ class DataLoader:
             )
         if transform is not None and not callable(transform):
             raise OptionError(f"DataLoader: transform must be a function (rng, *arrays), got {transform!r}")
-        self.dataset = _dataset(dataset)
+        self.dataset: Dataset = _dataset(dataset)
         self.batch_size = size
-        self.shuffle = truth("DataLoader: shuffle", shuffle)
-        self.drop_last = truth("DataLoader: drop_last", drop_last)
+        self.shuffle: bool = truth("DataLoader: shuffle", shuffle)
+        self.drop_last: bool = truth("DataLoader: drop_last", drop_last)
         self.seed = whole("DataLoader: the seed", seed)
         self.transform = transform
         self.prefetch = lead

@@ -40,9 +40,14 @@ class ApartSteps:
         how: how the ranks compute together.
     """
 
+    options: Options
+    params: ParamList
+    loss: Callable[..., Any]
+    how: How
+
     def __init__(self, options: Options, params: ParamList, loss: Callable[..., Any], how: How) -> None:
         self.options, self.params, self.loss, self.how = options, params, loss, how
-        self.recorder = Recorder("ScalarTrainer", loss)
+        self.recorder: Recorder = Recorder("ScalarTrainer", loss)
         self.stored: Stored = _nothing
         self._where = context_of(options.device)
         on_device = self._where is not None and options.backend == "compiled" and not options.check_numerics

@@ -81,7 +81,7 @@ class RankRun(Run):
     def __init__(self, *parts: Any) -> None:
         super().__init__(*parts)
         #: The ranks.
-        self.world = self.trainer.how.world
+        self.world: World = self.trainer.how.world
         self.meter = RankMeter()
         # Why this rank requests an end; all end together.
         self._wish = ""
@@ -110,7 +110,7 @@ class RankRun(Run):
             self.stop("interrupted")
         if self.trainer.asked or epoch:
             # The first rank that says why.
-            self.reason = self.reason or next(filter(None, self.world.gather(self._wish)), "")
+            self.reason: Any = self.reason or next(filter(None, self.world.gather(self._wish)), "")
         self.trainer.ask = bool(self._wish)
 
     def write(self) -> None:
@@ -148,7 +148,11 @@ class RankParts(single.Parts):
         blocks: into how many blocks a batch is cut.
     """
 
-    run = RankRun
+    world: World
+    trainer: Callable[..., ScalarTrainer]
+    blocks: int | None
+
+    run: Any = RankRun
 
     def __init__(self, world: World, trainer: Callable[..., ScalarTrainer], blocks: int | None) -> None:
         self.world, self.trainer, self.blocks = world, trainer, blocks  # type: ignore[method-assign]

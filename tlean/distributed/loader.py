@@ -34,6 +34,10 @@ class ShardedLoader:
         blocks: into how many blocks a batch is cut; None: one for each rank.
     """
 
+    loader: DataLoader | Batches
+    world: World
+    blocks: int | None
+
     def __init__(self, loader: DataLoader | Batches, world: World, blocks: int | None = None) -> None:
         self.loader, self.world, self.blocks = loader, world, blocks
         share(blocks, world.size)

@@ -22,6 +22,9 @@ class Sum:
         comm: a communicator that nothing else uses meanwhile.
     """
 
+    world: World
+    comm: Any
+
     def __init__(self, world: World, comm: Any) -> None:
         self.world, self.comm = world, comm
         self.buffer: Any = None
@@ -106,11 +109,15 @@ class Exchange:
         in_order: whether sums are made in rank order.
     """
 
+    world: World
+    sizes: list[int]
+    dtype: Any
+
     def __init__(self, world: World, sizes: list[int], dtype: str, in_order: bool) -> None:
         self.world, self.sizes, self.dtype = world, sizes, np.dtype(dtype)
         kind = OrderedSum if in_order else Sum
         # Channel 0 is for what programs say themselves.
-        self.sums = [kind(world, world.channel(1 + k)) for k in range(len(sizes))]
+        self.sums: list[OrderedSum | Sum] = [kind(world, world.channel(1 + k)) for k in range(len(sizes))]
         self._begun = [False] * len(sizes)
         self._ended = [False] * len(sizes)
 
@@ -191,6 +198,9 @@ class Begin:
         exchange: of the program.
         number: of the bucket.
     """
+
+    exchange: Exchange
+    number: int
 
     in_place = True
 

@@ -75,13 +75,13 @@ class ScalarTrainer(_ScalarTrainer):
             options = options.replace(seed=ranks.share(options.first_seed()))
         super().__init__(options, init_params, input_shapes, loss, requires_grad)
         in_order = truth("distributed: deterministic", deterministic)
-        self.how = How(ranks, share(blocks, ranks.size), in_order, whole("distributed: bucket_bytes", bucket_bytes, 1))
+        self.how: How = How(ranks, share(blocks, ranks.size), in_order, whole("distributed: bucket_bytes", bucket_bytes, 1))
         compiled = options.backend == "compiled" and options.device == "cpu" and not options.check_numerics
         self._blocks = blocks
         self._steps = (RankSteps if compiled else ApartSteps)(options, self.params, loss, self.how)
         #: Set it where this rank asks the others for something; after each step `asked` says how many ranks did, before they began it.
         self.ask = False
-        self.asked = 0
+        self.asked: int = 0
         ranks.share_params(self.params)
 
     def _tensors(self, inputs: Sequence[Any], backward: bool = True) -> list[AnyTensor]:

@@ -33,7 +33,7 @@ class Peer:
         self.sock = sock
         self.rank: int | None = None
         self.where = ""
-        self.heard = time.monotonic()
+        self.heard: float = time.monotonic()
         self.rest = b""
 
 
@@ -73,6 +73,18 @@ class Watch:
         token: what the ranks of one job have in common.
     """
 
+    hub_heard: float
+    beat: float
+
+    rank: int
+    size: int
+    pid: int
+    token: str
+    listener: Any
+    hub: Any
+    rest: bytes
+    hub_rest: bytes
+
     def __init__(self, rank: int, size: int, pid: int, listener: Any, hub: Any, token: str) -> None:
         self.rank, self.size, self.pid, self.token = rank, size, pid, token
         self.listener, self.hub = listener, hub
@@ -80,12 +92,12 @@ class Watch:
         self.gone: set[int] = set()
         #: (when, rank, what happened) of every death that was told.
         self.deaths: list[tuple[float, int, str]] = []
-        self.note = ""
-        self.decided = 0.0
+        self.note: str = ""
+        self.decided: float = 0.0
         self.rest = b""
         self.hub_rest = b""
         self.hub_heard = self.beat = time.monotonic()
-        self.pipe_open = True
+        self.pipe_open: bool = True
         # Readable when the rank has ended, though a process that it forked may still have its end of the pipe.
         self.life: int | None = None
         with contextlib.suppress(OSError, AttributeError):

@@ -42,16 +42,21 @@ class World:
         comm: the communicator of mpi4py over all ranks; None for a process alone.
     """
 
+    rank: int
+    size: int
+    local_rank: int
+    local_size: int
+
     def __init__(self, comm: Any = None) -> None:
         #: The communicator of mpi4py, the library's own copy; None for a process alone.
-        self.comm = None if comm is None else comm.Dup()
+        self.comm: Any = None if comm is None else comm.Dup()
         #: What MPI takes for "in the receiver's own memory".
-        self.in_place = None if comm is None else _mpi().IN_PLACE
+        self.in_place: Any = None if comm is None else _mpi().IN_PLACE
         #: The number of this process, from 0, and of all.
         self.rank, self.size = (0, 1) if comm is None else (int(comm.Get_rank()), int(comm.Get_size()))
         #: The same among the ranks on this machine, and the cores that this one may use there.
         self.local_rank, self.local_size = 0, 1
-        self.cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        self.cores: int = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self._channels: list[Any] = []
         self._watch: Any = None
         #: The ranks that have left the job, as far as this one was told while it waited.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -38,7 +38,7 @@ class ComplexArray:
     __slots__ = ("parts",)
     # NumPy's arrays leave arithmetic with it to its own methods.
     __array_ufunc__ = None
-    __hash__ = None  # type: ignore[assignment]
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]
 
     def __init__(self, parts: Any) -> None:
         parts = parts if is_reference(parts) or isinstance(parts, AnyTensor) else as_tensor(np.asarray(parts))
@@ -46,7 +46,7 @@ class ComplexArray:
             raise DTypeError(f"ComplexArray: the parts must be float32 or float64, got {parts.dtype}")
         if not parts.shape or parts.shape[-1] != 2:
             raise ShapeError(f"ComplexArray: the last axis must hold the real and the imaginary part, got shape {tuple(parts.shape)}")
-        self.parts = parts
+        self.parts: Any = parts
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -131,9 +131,14 @@ class Root:
         structure: of the root.
     """
 
+    residual: Graph
+    count: int
+    solve: Recorder
+    structure: Any
+
     def __init__(self, title: str, residual: Graph, solver: Graph, count: int, solve: Recorder, structure: tree.Structure) -> None:
         self.residual, self.count, self.solve, self.structure = residual, count, solve, structure
-        self.op = Ruled(title, solver, self._vjp, self._jvp)
+        self.op: Ruled = Ruled(title, solver, self._vjp, self._jvp)
         self._systems: dict[bool, Root] = {}
 
     def _vjp(self, graph: Graph, gs: Sequence[Any], ys: Sequence[GraphRef], xs: Sequence[GraphRef]) -> Sequence[Any]:

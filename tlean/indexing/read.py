@@ -81,18 +81,21 @@ class Rows:
         mode: what an index out of range does from here on.
     """
 
+    indices: Any
+    mode: str
+
     def __init__(self, key: Key, mode: str, ops: Any) -> None:
-        self.box = key.box
-        self.advanced = tuple(a for a in key.axes if a >= 0)
-        self.axis = key.front
+        self.box: Shape = key.box
+        self.advanced: tuple[int, ...] = tuple(a for a in key.axes if a >= 0)
+        self.axis: int = key.front
         # Where the rows are to be, the advanced axes may be already.
         first = self.advanced[0] if self.advanced else key.front
         there = self.advanced == tuple(range(first, first + len(self.advanced))) and first == key.front
         rest = [a for a in range(len(self.box)) if a not in self.advanced]
-        self.order = None if there else (*rest[: key.front], *self.advanced, *rest[key.front :])
+        self.order: tuple[int, ...] | None = None if there else (*rest[: key.front], *self.advanced, *rest[key.front :])
         moved = [self.box[a] for a in self.order or range(len(self.box))]
-        self.sizes = tuple(self.box[a] for a in self.advanced)
-        self.merged = (*moved[: key.front], int(np.prod(self.sizes, dtype=int)), *moved[key.front + len(self.sizes) :])
+        self.sizes: tuple[int, ...] = tuple(self.box[a] for a in self.advanced)
+        self.merged: tuple[int, ...] = (*moved[: key.front], int(np.prod(self.sizes, dtype=int)), *moved[key.front + len(self.sizes) :])
         self.batch: Shape = key.batch or ()
         self.indices, self.mode = self._positions(key, mode, ops)
 

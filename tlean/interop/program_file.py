@@ -59,8 +59,8 @@ class SavedProgram(Module):
         self._order = tuple(state)
         count = tree.count(arguments)
         #: What it takes and returns: a `Spec` for each leaf.
-        self.inputs = tuple(graph.specs[v] for v in graph.inputs[:count])  # type: ignore[index]
-        self.outputs = tuple(graph.specs[v] for v in graph.outputs)  # type: ignore[index]
+        self.inputs: tuple[Any, ...] = tuple(graph.specs[v] for v in graph.inputs[:count])  # type: ignore[index]
+        self.outputs: tuple[Any, ...] = tuple(graph.specs[v] for v in graph.outputs)  # type: ignore[index]
         self._seeds = len(graph.inputs) - count - len(state)
         # Under their paths, dots and all, as the model that they come of had them.
         vars(self).update(state)

@@ -25,9 +25,9 @@ class DualRef(RefBase):
     __slots__ = ("ops", "primal", "tangent")
 
     def __init__(self, ops: Dual, primal: Any, tangent: Any) -> None:
-        self.ops = ops
-        self.primal = primal
-        self.tangent = tangent
+        self.ops: Dual = ops
+        self.primal: Any = primal
+        self.tangent: Any = tangent
 
     @property
     def shape(self) -> tuple[int, ...]:

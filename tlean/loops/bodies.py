@@ -64,19 +64,21 @@ class BodyGraph(Graph):
         draws: the random ops of the loop's bodies; by default its own.
     """
 
+    around: Any
+
     def __init__(self, name: str, program: Any, draws: Draws | None = None) -> None:
         outer = backend_itself(program)
         super().__init__(outer.dtype, merge=False)
         self._name = name
         self._program, self.around = program, outer
-        self.strict_shapes = bool(getattr(outer, "strict_shapes", False))
+        self.strict_shapes: bool = bool(getattr(outer, "strict_shapes", False))
         #: References of the program around it, and the inputs that they are here.
         self.captured: list[Any] = []
         self._seen: dict[Any, tuple[Any, GraphRef]] = {}
-        self.draws = Draws(name, program) if draws is None else draws
+        self.draws: Draws = Draws(name, program) if draws is None else draws
         #: The number of the step, if the body reads it: an input that the loop gives.
         self.step: GraphRef | None = None
-        self.next_seed = self._next_seed
+        self.next_seed: Callable[[], GraphRef] = self._next_seed
         if isinstance(program, Wrapped):
             # Inside a layer a parameter means the value that it has there.
             self.use = lambda p: self.ref(program.value(p))  # type: ignore[method-assign]

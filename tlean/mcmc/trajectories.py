@@ -108,10 +108,17 @@ class Sampler:
         depth: the most doublings.
     """
 
+    both: Callable[[Any], Any]
+    n: int
+    dtype: str
+    depth: int
+    keep: np.ndarray
+    looks: np.ndarray
+
     def __init__(self, both: Callable[[Any], Any], n: int, dtype: str, depth: int) -> None:
         self.both, self.n, self.dtype, self.depth = both, n, dtype, depth
         self.keep, self.looks = _rows(depth)
-        self.sizes = 2 ** np.arange(depth)
+        self.sizes: np.ndarray = 2 ** np.arange(depth)
 
     def _subtree(self, metric: Metric, start: Leaf, h: Any, count: Any, energy: Any, seed: Any) -> Any:
         # `count` leaves from an end on: the last, the draw, the logarithm of their weight, sums, and whether they turned or diverged.

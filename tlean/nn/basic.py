@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tlean.arguments import truth, whole
 from tlean.errors import IndexRangeError, OptionError, ShapeError
@@ -13,6 +13,10 @@ from tlean.programs.recorder import Recorder
 
 from .init import Initialiser, kaiming_uniform, normal, uniform
 from .module import Module, shape_of
+
+if TYPE_CHECKING:
+    from tlean.param import Param
+
 
 # Weights uniform in ±1/√fan-in, PyTorch's default for linear and convolutional layers.
 DEFAULT_WEIGHT = kaiming_uniform("leaky_relu", math.sqrt(5))
@@ -53,9 +57,9 @@ class Linear(Module):
         bias_init: Initialiser | None = None,
     ) -> None:
         positive("Linear", inputs=inputs, outputs=outputs)
-        self.weight = self.parameter((outputs, inputs), weight_init)
+        self.weight: Param = self.parameter((outputs, inputs), weight_init)
         rule = default_bias(inputs) if bias_init is None else bias_init
-        self.bias = self.parameter((outputs,), rule) if truth("Linear: bias", bias) else None
+        self.bias: Param | None = self.parameter((outputs,), rule) if truth("Linear: bias", bias) else None
 
     def forward(self, ops: Any, x: Any) -> Any:
         """The output.
@@ -86,6 +90,9 @@ class Embedding(Module):
     Shapes: indices `k`, integer → `(*k, size)`, or with a length T, `(N·T,)` → `(N, T, size)`. Weight `(count, size)`.
     """
 
+    length: int | None
+    padding: int | None
+
     def __init__(
         self, count: int, size: int, length: int | None = None, weight_init: Initialiser | None = None, padding: int | None = None
     ) -> None:
@@ -93,7 +100,7 @@ class Embedding(Module):
         if padding is not None and not (hasattr(padding, "__index__") and 0 <= padding < count):
             raise OptionError(f"Embedding: padding must be an index of a row, got {padding!r} for {count} rows")
         self.length, self.padding = length, padding
-        self.weight = self.parameter((count, size), normal() if weight_init is None else weight_init)
+        self.weight: Param = self.parameter((count, size), normal() if weight_init is None else weight_init)
 
     def forward(self, ops: Any, indices: Any) -> Any:
         """The rows.
@@ -134,7 +141,7 @@ class Dropout(Module):
     """
 
     def __init__(self, p: float = 0.5) -> None:
-        self.p = number("Dropout: p", p, 0.0, 1.0)
+        self.p: float = number("Dropout: p", p, 0.0, 1.0)
 
     def forward(self, ops: Any, x: Any) -> Any:
         """The output.
@@ -157,7 +164,7 @@ class Flatten(Module):
     """
 
     def __init__(self, start: int = 1) -> None:
-        self.start = whole("Flatten: start", start)
+        self.start: int = whole("Flatten: start", start)
 
     def forward(self, ops: Any, x: Any) -> Any:
         """The output.
@@ -352,7 +359,7 @@ class Sequential(Module):
         for k, layer in enumerate(layers):
             if not isinstance(layer, Module):
                 raise OptionError(f"Sequential: layer {k} must be a Module, got {type(layer).__name__}; see Function")
-        self.layers = list(layers)
+        self.layers: list[Module] = list(layers)
 
     def members(self) -> Iterator[tuple[str, Any]]:
         """The layers, named by their numbers."""

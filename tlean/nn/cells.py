@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tlean.arguments import truth
 from tlean.errors import OptionError, ShapeError
@@ -12,6 +12,10 @@ from tlean.errors import OptionError, ShapeError
 from .basic import positive
 from .init import Initialiser, uniform
 from .module import Module, shape_of
+
+if TYPE_CHECKING:
+    from tlean.param import Param
+
 
 #: The functions of a plain recurrent step, as PyTorch names them.
 NONLINEARITIES = ("tanh", "relu")
@@ -89,7 +93,7 @@ class LongShort(Kind):
     """i, f, o = σ(…), g = tanh(…), c ← f·c + i·g, h ← o·tanh(c)."""
 
     gates = 4
-    parts = ("h", "c")
+    parts: tuple[str, ...] = ("h", "c")
 
     def step(self, ops: Any, x: Any, state: tuple[Any, ...], weight: Any, bias: Any) -> tuple[Any, ...]:
         h, c = state
@@ -136,6 +140,9 @@ class Cell(Module):
     Shapes: x `(N, inputs)`, state `(N, size)` → `(N, size)`; both without N too. Names are PyTorch's.
     """
 
+    inputs: int
+    size: int
+
     _kind: Kind
 
     def __init__(self, inputs: int, size: int, bias: bool = True) -> None:
@@ -144,10 +151,10 @@ class Cell(Module):
         self.inputs, self.size = inputs, size
         kind = self._kind
         rule, bias = first_values(size), truth(f"{name}: bias", bias)
-        self.weight_ih = self.parameter((kind.gates * size, inputs), rule)
-        self.weight_hh = self.parameter((kind.gates * size, size), rule)
-        self.bias_ih = self.parameter((kind.gates * size,), rule) if bias else None
-        self.bias_hh = self.parameter((kind.gates * size,), rule) if bias else None
+        self.weight_ih: Param = self.parameter((kind.gates * size, inputs), rule)
+        self.weight_hh: Param = self.parameter((kind.gates * size, size), rule)
+        self.bias_ih: Param | None = self.parameter((kind.gates * size,), rule) if bias else None
+        self.bias_hh: Param | None = self.parameter((kind.gates * size,), rule) if bias else None
 
     def forward(self, ops: Any, x: Any, state: Any = None) -> Any:
         """The state after one more input.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tlean.arguments import truth, whole
 from tlean.errors import OptionError, ShapeError
@@ -14,6 +14,10 @@ from tlean.optim.updates import number
 from .basic import DEFAULT_WEIGHT, default_bias, positive
 from .init import Initialiser
 from .module import Module, shape_of
+
+if TYPE_CHECKING:
+    from tlean.param import Param
+
 
 Ints = int | Sequence[int]
 
@@ -35,6 +39,8 @@ _PADDING_MODES = {"zeros": "", "reflect": "reflect", "replicate": "edge", "circu
 
 
 class _Conv(Module):
+    outputs: int
+    padding_mode: str
     d = 0
     transposed = False
 
@@ -61,9 +67,9 @@ class _Conv(Module):
         if inputs % groups or outputs % groups:
             raise ShapeError(f"{name}: groups divides both channel counts, got {inputs} -> {outputs} in {groups}")
         first, second = (inputs, outputs // groups) if self.transposed else (outputs, inputs // groups)
-        self.weight = self.parameter((first, second, *window), weight_init)
+        self.weight: Param = self.parameter((first, second, *window), weight_init)
         rule = default_bias(second * math.prod(window)) if bias_init is None else bias_init
-        self.bias = self.parameter((outputs,), rule) if truth(f"{name}: bias", bias) else None
+        self.bias: Param | None = self.parameter((outputs,), rule) if truth(f"{name}: bias", bias) else None
         if isinstance(padding, str):
             if self.transposed or padding not in ("same", "valid"):
                 words = "" if self.transposed else ", 'same' or 'valid'"
@@ -185,11 +191,11 @@ class _Pool(Module):
 
     def __init__(self, kernel: Ints, stride: Ints | None, padding: Ints, **options: Any) -> None:
         name = type(self).__name__
-        self.kernel = spread(f"{name}: kernel", kernel, self.d)
-        self.stride = self.kernel if stride is None else spread(f"{name}: stride", stride, self.d)
-        self.padding = spread(f"{name}: padding", padding, self.d)
+        self.kernel: tuple[int, ...] = spread(f"{name}: kernel", kernel, self.d)
+        self.stride: tuple[int, ...] = self.kernel if stride is None else spread(f"{name}: stride", stride, self.d)
+        self.padding: tuple[int, ...] = spread(f"{name}: padding", padding, self.d)
         flags = ("ceil_mode", "count_include_pad")
-        self.options = {k: truth(f"{name}: {k}", v) if k in flags else v for k, v in options.items()}
+        self.options: dict[str, bool | Any] = {k: truth(f"{name}: {k}", v) if k in flags else v for k, v in options.items()}
         if options.get("divisor_override") is not None:
             self.options["divisor_override"] = whole(f"{name}: divisor_override", options["divisor_override"])
 
@@ -232,6 +238,8 @@ class MaxPool3d(_MaxPool):
 
 
 class _LPPool(Module):
+    p: float
+    ceil_mode: bool
     d = 0
 
     def __init__(self, p: float, kernel: Ints, stride: Ints | None = None, ceil_mode: bool = False) -> None:
@@ -239,8 +247,8 @@ class _LPPool(Module):
         if not number(f"{name}: p", p) > 0:
             raise OptionError(f"{name}: p must be above 0, got {p!r}")
         self.p, self.ceil_mode = float(p), truth(f"{name}: ceil_mode", ceil_mode)
-        self.kernel = spread(f"{name}: kernel", kernel, self.d)
-        self.stride = self.kernel if stride is None else spread(f"{name}: stride", stride, self.d)
+        self.kernel: tuple[int, ...] = spread(f"{name}: kernel", kernel, self.d)
+        self.stride: tuple[int, ...] = self.kernel if stride is None else spread(f"{name}: stride", stride, self.d)
 
     def forward(self, ops: Any, x: Any) -> Any:
         """The output."""
@@ -309,7 +317,7 @@ class _AdaptivePool(Module):
 
     def __init__(self, size: int | Sequence[int | None] | None) -> None:
         sizes = tuple(size) if isinstance(size, Sequence) else (size,) * self.d
-        self.size = tuple(None if n is None else positive(type(self).__name__, size=n)[0] for n in sizes)
+        self.size: tuple[int | None, ...] = tuple(None if n is None else positive(type(self).__name__, size=n)[0] for n in sizes)
         if len(sizes) != self.d:
             raise OptionError(f"{type(self).__name__}: size must have {self.d} entries, got {size!r}")
 
@@ -325,36 +333,48 @@ class _AdaptivePool(Module):
 class AdaptiveAvgPool1d(_AdaptivePool):
     """Mean over `size` windows that cover an axis; None keeps it as it is."""
 
+    d: int
+    op: str
     d, op = 1, "adaptive_avg_pool"
 
 
 class AdaptiveAvgPool2d(_AdaptivePool):
     """Mean over `size` windows that cover each of two axes, an int or two; None keeps an axis as it is."""
 
+    d: int
+    op: str
     d, op = 2, "adaptive_avg_pool"
 
 
 class AdaptiveAvgPool3d(_AdaptivePool):
     """Mean over `size` windows that cover each of three axes, an int or three; None keeps an axis as it is."""
 
+    d: int
+    op: str
     d, op = 3, "adaptive_avg_pool"
 
 
 class AdaptiveMaxPool1d(_AdaptivePool):
     """Maximum over `size` windows that cover an axis; None keeps it as it is."""
 
+    d: int
+    op: str
     d, op = 1, "adaptive_max_pool"
 
 
 class AdaptiveMaxPool2d(_AdaptivePool):
     """Maximum over `size` windows that cover each of two axes, an int or two; None keeps an axis as it is."""
 
+    d: int
+    op: str
     d, op = 2, "adaptive_max_pool"
 
 
 class AdaptiveMaxPool3d(_AdaptivePool):
     """Maximum over `size` windows that cover each of three axes, an int or three; None keeps an axis as it is."""
 
+    d: int
+    op: str
     d, op = 3, "adaptive_max_pool"
 
 

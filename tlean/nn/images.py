@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tlean.errors import OptionError
 from tlean.optim.updates import number
@@ -11,6 +11,9 @@ from tlean.optim.updates import number
 from .basic import Activation, positive
 from .init import Initialiser, normal
 from .module import Module
+
+if TYPE_CHECKING:
+    from tlean.param import Param
 
 
 class Upsample(Activation):
@@ -51,6 +54,8 @@ class PixelShuffle(_Count):
         count: r.
     """
 
+    op: str
+    option: str
     op, option = "pixel_shuffle", "factor"
 
 
@@ -61,6 +66,8 @@ class PixelUnshuffle(_Count):
         count: r.
     """
 
+    op: str
+    option: str
     op, option = "pixel_unshuffle", "factor"
 
 
@@ -71,6 +78,8 @@ class ChannelShuffle(_Count):
         count: the number of groups.
     """
 
+    op: str
+    option: str
     op, option = "channel_shuffle", "groups"
 
 
@@ -91,7 +100,7 @@ class _Dropout(Module):
     op = ""
 
     def __init__(self, p: float = 0.5) -> None:
-        self.p = number(f"{type(self).__name__}: p", p, 0.0, 1.0)
+        self.p: float = number(f"{type(self).__name__}: p", p, 0.0, 1.0)
 
     def forward(self, ops: Any, x: Any) -> Any:
         """The output.
@@ -145,7 +154,7 @@ class EmbeddingBag(Module):
         if not isinstance(mode, str) or mode not in ("sum", "mean", "max"):
             raise OptionError(f"EmbeddingBag: mode must be sum, mean or max, got {mode!r}")
         self.mode = mode
-        self.weight = self.parameter((count, size), normal() if weight_init is None else weight_init)
+        self.weight: Param = self.parameter((count, size), normal() if weight_init is None else weight_init)
 
     def forward(self, ops: Any, indices: Any, offsets: Any = None) -> Any:
         """A row for each bag.

@@ -151,8 +151,8 @@ def constant(value: float) -> Initialiser:
     return Constant(*_finite("constant", value=value))
 
 
-zeros = constant(0.0)
-ones = constant(1.0)
+zeros: Initialiser = constant(0.0)
+ones: Initialiser = constant(1.0)
 
 
 def uniform(low: float = 0.0, high: float = 1.0) -> Initialiser:

@@ -79,13 +79,13 @@ class Module:
     """
 
     #: A kept program that captures a layer looks at all its attributes, except for these.
-    __tlean_unwatched__ = frozenset(("_first_values",))
+    __tlean_unwatched__: frozenset[str] = frozenset(("_first_values",))
 
     #: Names of own parameters that files of earlier versions have, and what they are now.
     __tlean_renamed__: Mapping[str, str] = {}
 
     #: Whether `forward` is the library's own: it takes `ops`, and hands it on.
-    __tlean_own__ = True
+    __tlean_own__: bool = True
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

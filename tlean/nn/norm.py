@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from tlean.optim.updates import number
 from .basic import positive
 from .init import ones, xavier_uniform, zeros
 from .module import Module, shape_of
+
+if TYPE_CHECKING:
+    from tlean.param import Param
 
 
 class LayerNorm(Module):
@@ -34,13 +37,15 @@ class LayerNorm(Module):
 
     def __init__(self, size: int | Sequence[int], eps: float = 1e-5, affine: bool = True, bias: bool = True) -> None:
         sizes = (size,) if hasattr(size, "__index__") else each("LayerNorm", "sizes", size)
-        self.sizes = positive("LayerNorm", **{f"size[{k}]" if sizes != (size,) else "size": n for k, n in enumerate(sizes)})
+        self.sizes: tuple[int, ...] = positive(
+            "LayerNorm", **{f"size[{k}]" if sizes != (size,) else "size": n for k, n in enumerate(sizes)}
+        )
         if not self.sizes:
             raise OptionError(f"LayerNorm: size must be an int or some, got {size!r}")
-        self.eps = number(f"{type(self).__name__}: eps", eps)
+        self.eps: float = number(f"{type(self).__name__}: eps", eps)
         affine, bias = truth("LayerNorm: affine", affine), truth("LayerNorm: bias", bias)
-        self.weight = self.parameter(self.sizes, ones) if affine else None
-        self.bias = self.parameter(self.sizes, zeros) if affine and bias else None
+        self.weight: Param | None = self.parameter(self.sizes, ones) if affine else None
+        self.bias: Param | None = self.parameter(self.sizes, zeros) if affine and bias else None
 
     def forward(self, ops: Any, x: Any) -> Any:
         """The output.
@@ -86,16 +91,18 @@ class BatchNorm(Module):
     Source: Ioffe & Szegedy 2015, algorithms 1 and 2.
     """
 
+    track: bool
+
     def __init__(self, channels: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True, track: bool = True) -> None:
         positive("BatchNorm", channels=channels)
         if momentum is not None and number("BatchNorm: momentum", momentum) > 1:
             raise OptionError(f"BatchNorm: momentum must be in [0, 1], got {momentum}")
         affine, self.track = truth("BatchNorm: affine", affine), truth("BatchNorm: track", track)
         self.channels = channels
-        self.eps = number(f"{type(self).__name__}: eps", eps)
-        self.momentum = None if momentum is None else float(momentum)
-        self.weight = self.parameter((channels,), ones) if affine else None
-        self.bias = self.parameter((channels,), zeros) if affine else None
+        self.eps: float = number(f"{type(self).__name__}: eps", eps)
+        self.momentum: float | None = None if momentum is None else float(momentum)
+        self.weight: Param | None = self.parameter((channels,), ones) if affine else None
+        self.bias: Param | None = self.parameter((channels,), zeros) if affine else None
         self.running_mean: Any = self.parameter((channels,), zeros, buffer=True) if self.track else None
         self.running_var: Any = self.parameter((channels,), ones, buffer=True) if self.track else None
         self.batches: Any = self.parameter((1,), zeros, buffer=True) if self.track and momentum is None else None
@@ -169,19 +176,25 @@ class MultiHeadAttention(Module):
     Source: Vaswani et al. 2017, section 3.2.
     """
 
+    heads: int
+    dropout: float
+    bq: Param | None
+    bk: Param | None
+    bv: Param | None
+
     def __init__(self, size: int, heads: int, head_size: int | None = None, bias: bool = False, dropout: float = 0.0) -> None:
         size, heads, each = positive("MultiHeadAttention", size=size, heads=heads, head_size=1 if head_size is None else head_size)
         if head_size is None and size % heads:
             raise ShapeError(f"MultiHeadAttention: heads divides size, got {size} and {heads}")
         inner = size if head_size is None else heads * each
         self.heads, self.dropout = heads, number("MultiHeadAttention: dropout", dropout, 0.0, 1.0)
-        self.wq = self.parameter((size, inner), xavier_uniform())
-        self.wk = self.parameter((size, inner), xavier_uniform())
-        self.wv = self.parameter((size, inner), xavier_uniform())
-        self.wo = self.parameter((inner, size), xavier_uniform())
+        self.wq: Param = self.parameter((size, inner), xavier_uniform())
+        self.wk: Param = self.parameter((size, inner), xavier_uniform())
+        self.wv: Param = self.parameter((size, inner), xavier_uniform())
+        self.wo: Param = self.parameter((inner, size), xavier_uniform())
         biased = truth("MultiHeadAttention: bias", bias)
         self.bq, self.bk, self.bv = (self.parameter((inner,), zeros) if biased else None for _ in range(3))
-        self.bo = self.parameter((size,), zeros) if biased else None
+        self.bo: Param | None = self.parameter((size,), zeros) if biased else None
 
     def forward(self, ops: Any, x: Any, mask: Any = None, context: Any = None, cache: Any = None, position: Any = 0) -> Any:
         """The output.

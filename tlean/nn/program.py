@@ -28,6 +28,13 @@ class Program:
         that is used without being part of the model.
     """
 
+    model: Any
+    loss: Any
+    inputs: int
+    training: bool | None
+    state: list[Any]
+    buffers: Any
+
     def __init__(self, model: Any, loss: Any, inputs: int = 1, training: bool | None = None) -> None:
         if isinstance(loss, str):
             if loss.startswith("_") or not callable(getattr(Ops, loss, None)):

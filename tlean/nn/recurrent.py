@@ -27,7 +27,7 @@ _WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 class _First:
     # A parameter of the first layer under its name without the layer's number, as version 0.1 had it.
     def __init__(self, name: str) -> None:
-        self.name = f"{name}_l0"
+        self.name: str = f"{name}_l0"
 
     def __get__(self, owner: Any, kind: Any = None) -> Any:
         return self if owner is None else getattr(owner, self.name)
@@ -54,9 +54,19 @@ class Recurrent(Module):
     with `_reverse` behind them in the other direction. First values are uniform in ±1/√size.
     """
 
-    #: Names of version 0.1, of which files may be.
-    __tlean_renamed__ = {name: f"{name}_l0" for name in _WEIGHTS}
+    inputs: int
+    size: int
+    layers: int
+    last: bool
+    bias: bool
 
+    #: Names of version 0.1, of which files may be.
+    __tlean_renamed__: dict[str, str] = {name: f"{name}_l0" for name in _WEIGHTS}
+
+    weight_ih: _First
+    weight_hh: _First
+    bias_ih: _First
+    bias_hh: _First
     weight_ih, weight_hh, bias_ih, bias_hh = (_First(name) for name in _WEIGHTS)
 
     _kind: Kind
@@ -77,9 +87,9 @@ class Recurrent(Module):
         positive(name, inputs=inputs, size=size, layers=layers)
         self.inputs, self.size, self.layers = inputs, size, layers
         self.last, self.bias = truth(f"{name}: last", last), truth(f"{name}: bias", bias)
-        self.batch_first = truth(f"{name}: batch_first", batch_first)
-        self.bidirectional = truth(f"{name}: bidirectional", bidirectional)
-        self.dropout = number(f"{name}: dropout", dropout, 0.0, 1.0)
+        self.batch_first: bool = truth(f"{name}: batch_first", batch_first)
+        self.bidirectional: bool = truth(f"{name}: bidirectional", bidirectional)
+        self.dropout: float = number(f"{name}: dropout", dropout, 0.0, 1.0)
         self._endings = ("", "_reverse") if bidirectional else ("",)
         rule, rows = first_values(size), self._kind.gates * size
         for layer in range(layers):

@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Callable
+from typing import Any
 
 from .registry import FLOAT, OpDef, Spec, all_ops, composite, composites, defop, get, several
 
@@ -17,7 +18,7 @@ for _family in _FAMILIES:
 from .statistics.forms import FORMS, is_axis  # noqa: E402 - a form is of records that are declared by now
 
 
-def forms() -> dict[str, Callable]:
+def forms() -> dict[str, Callable[..., Any]]:
     """Name -> function, for the further forms of records (`statistics.forms`)."""
     return {name: form.function for name, form in FORMS.items()}
 

@@ -6,6 +6,7 @@ The kernels keep memory linear in the sequence length; the decompositions below,
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from ..errors import ShapeError
@@ -82,7 +83,7 @@ def attend(ops: Any, q: Any, k: Any, v: Any, mask: Any, bias: Any, causal: bool,
     return ops._attention(q, k, v, whole_part(ops, mask, scores), whole_part(ops, bias, scores), causal=causal, scale=scale)
 
 
-def _params(q: Shape, k: Shape, v: Shape, mask: Shape | None, causal: bool) -> tuple[tuple, tuple]:
+def _params(q: Shape, k: Shape, v: Shape, mask: Shape | None, causal: bool) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     """Ints: batch, n, m, features of q and k, features of v, whether each batch item has its own mask, causal."""
     own = mask is not None and len(mask) > 2
     return (size(q[:-2]), q[-2], k[-2], q[-1], v[-1], own, causal), ()
@@ -93,12 +94,12 @@ class Weights:
 
     def __init__(self, ops: Any, q: Any, k: Any, mask: Any, causal: bool, bias: Any = None, scale: float | None = None) -> None:
         self.ops = ops
-        self.factor = 1.0 / math.sqrt(q.shape[-1]) if scale is None else scale
+        self.factor: float = 1.0 / math.sqrt(q.shape[-1]) if scale is None else scale
         scores = ops.scale(ops.matmul(q, k, transpose_a=False, transpose_b=True), self.factor)
-        self.shape = scores.shape
+        self.shape: Any = scores.shape
         if bias is not None:
             scores = ops.add(scores, ops.broadcast_to(bias, shape=self.shape))
-        self.allowed = None
+        self.allowed: Any = None
         if mask is not None or causal or bias is not None:
             self.allowed = ops._attention_allowed(mask, bias, shape=self.shape, causal=causal)
         top = ops.detach(self.along(ops.reduce_max, self.select(scores, _LOW)))
@@ -107,19 +108,19 @@ class Weights:
         if self.allowed is not None:
             # A row with every score blocked: 0/1 rather than 0/0.
             total = ops.where(total, total, ops._full(shape=self.shape, value=1.0))
-        self.p = ops.div(e, total)
+        self.p: Any = ops.div(e, total)
 
     def select(self, x: Any, otherwise: float) -> Any:
         if self.allowed is None:
             return x
         return self.ops.where(self.allowed, x, self.ops._full(shape=self.shape, value=otherwise))
 
-    def along(self, reduction: Any, x: Any) -> Any:
+    def along(self, reduction: Callable[..., Any], x: Any) -> Any:
         """A reduction over each row, spread over it again."""
         return self.ops.broadcast_to(reduction(x, axis=(-1,), keepdims=True), shape=self.shape)
 
 
-def _mask_samples() -> list:
+def _mask_samples() -> list[Any]:
     low = Arr((1, 4), "values", data=((0.0, -math.inf, 1.0, -3.0),))
     return [
         good(Arr((3, 4), "bool"), None, shape=(3, 4), causal=False),
@@ -152,7 +153,7 @@ class AttentionAllowed:
         return (size(shape[:-2]), *shape[-2:], causal, *(n for p in places for n in p)), ()
 
 
-def _sdpa_samples() -> list:
+def _sdpa_samples() -> list[Any]:
     return [
         good((3, 4), (5, 4), (5, 2)),
         good((2, 3, 4), (2, 3, 4), (2, 3, 4), causal=True),

@@ -104,7 +104,9 @@ def _transpose_shape(
     return (*x[: -d - 1], w[1] * groups, *out)
 
 
-def _params(w: Shape, wide: Shape, narrow: Shape, stride: Shape, padding: Shape, dilation: Shape, groups: int) -> tuple[tuple, tuple]:
+def _params(
+    w: Shape, wide: Shape, narrow: Shape, stride: Shape, padding: Shape, dilation: Shape, groups: int
+) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     """Ints of every kernel of the family, all read as the forward convolution wide (N,C,*in) ⋆ w -> narrow (N,O,*out).
 
     N, C, O, groups, then six runs of three ints, spatial axes aligned at the right and filled up with axes of size 1:
@@ -136,7 +138,7 @@ def _spread_bias(ops: Any, t: Any, shape: Shape, w: Any, *_: Any) -> Any:
     return ops.broadcast_to(t, shape=shape, axis_map=(_channel_axis(len(w.shape) - 2, len(shape)),))
 
 
-def _conv_vjp(ops: Any, g: Any, w: Any, b: Any, x: Any, window: dict[str, Any]) -> tuple:
+def _conv_vjp(ops: Any, g: Any, w: Any, b: Any, x: Any, window: dict[str, Any]) -> tuple[Any, ...]:
     d = len(w.shape) - 2
     dw = ops._conv_grad_w(g, x, kernel=w.shape[2:], **window)
     db = None if b is None else _sum_to_bias(ops, g, d)
@@ -166,7 +168,7 @@ def _windows(wide: Shape, kernel: Shape, window: dict[str, Any]) -> Shape:
     return tuple(map(conv_out, wide, kernel, window["stride"], window["padding"], window["dilation"]))
 
 
-def _transpose_vjp(ops: Any, g: Any, w: Any, b: Any, x: Any, window: dict[str, Any]) -> tuple:
+def _transpose_vjp(ops: Any, g: Any, w: Any, b: Any, x: Any, window: dict[str, Any]) -> tuple[Any, ...]:
     d = len(w.shape) - 2
     fit = _windows(g.shape[-d:], w.shape[2:], window)
     dw = ops._conv_grad_w(_widen_to(ops, x, fit), g, kernel=w.shape[2:], **window)
@@ -182,7 +184,7 @@ def _conv_flops(w: Shape, narrow: Shape) -> float:
 # Samples -----------------------------------------------------------------------------------------------------------------
 
 
-def conv_samples() -> list:
+def conv_samples() -> list[Any]:
     """Calls of `conv`: 1, 2 and 3 spatial axes, every option, and calls that must raise."""
     return [
         good((2, 3, 3), (2,), (3, 7)),
@@ -206,7 +208,7 @@ def conv_samples() -> list:
     ]
 
 
-def conv2d_samples() -> list:
+def conv2d_samples() -> list[Any]:
     """Calls of `conv2d`: with and without batch and bias, every option, and calls that must raise."""
     return [
         good((2, 1, 3, 3), (2,), (1, 6, 7)),
@@ -223,7 +225,7 @@ def conv2d_samples() -> list:
     ]
 
 
-def conv_transpose_samples() -> list:
+def conv_transpose_samples() -> list[Any]:
     """Calls of `conv_transpose`: 1, 2 and 3 spatial axes, every option, and calls that must raise."""
     return [
         good((3, 2, 3), (2,), (3, 5)),
@@ -241,7 +243,7 @@ def conv_transpose_samples() -> list:
     ]
 
 
-def conv_transpose2d_samples() -> list:
+def conv_transpose2d_samples() -> list[Any]:
     """Calls of `conv_transpose2d`, and calls that must raise."""
     return [
         good((2, 3, 3, 3), (3,), (2, 4, 5), stride=2, padding=1, output_padding=1),
@@ -251,7 +253,7 @@ def conv_transpose2d_samples() -> list:
     ]
 
 
-def _grad_x_samples() -> list:
+def _grad_x_samples() -> list[Any]:
     return [
         good((2, 3, 3), (2, 5), in_shape=(7,), stride=(1,), padding=(0,), dilation=(1,), groups=1),
         good((4, 1, 3, 2), (2, 4, 3, 3), in_shape=(6, 4), stride=(2, 1), padding=(1, 0), dilation=(1, 1), groups=2),
@@ -259,7 +261,7 @@ def _grad_x_samples() -> list:
     ]
 
 
-def _grad_w_samples() -> list:
+def _grad_w_samples() -> list[Any]:
     return [
         good((2, 5), (3, 7), kernel=(3,), stride=(1,), padding=(0,), dilation=(1,), groups=1),
         good((2, 4, 3, 3), (2, 2, 6, 4), kernel=(3, 2), stride=(2, 1), padding=(1, 0), dilation=(1, 1), groups=2),

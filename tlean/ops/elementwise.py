@@ -216,7 +216,7 @@ def _common_rules(formula: Formula, options: Mapping[str, Any]) -> dict[str, Any
     return {"shape": shape, "kernel_params": kernel_params, "flops": flops}
 
 
-def _decomposition(formula: Formula) -> Callable:
+def _decomposition(formula: Formula) -> Callable[..., Any]:
     def decompose(ops: Any, *inputs: Any, **options: Any) -> Any:
         # Stretched first: so the gradient of each input is summed once, however often the formula has it.
         shape = broadcast_shapes(formula.inputs, [tuple(x.shape) for x in inputs])

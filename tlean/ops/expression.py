@@ -94,7 +94,7 @@ _COSTS = {"div": 6, **{name: cost for name, (_, cost) in FUNCTIONS.items()}}
 
 #: Functions that are formulas of others: (their variables, the formula). Kernels have them in one piece, which is faster; all other code
 #: computes the formula.
-DERIVED = {
+DERIVED: dict[str, tuple[tuple[str, ...], str]] = {
     "bounded": (("x", "c"), "max(min(x, c), -c)"),
     "sigmoid2": (("x",), f"sigmoid({math.log(2)!r}*x)"),
     # Where x ≤ 0, as after a maximum was taken out: what would be subnormal may be 0.
@@ -213,7 +213,7 @@ def _replace(tree: Tree, old: Tree, new: Tree) -> Tree:
 # Computing --------------------------------------------------------------------------------------------------------------
 
 
-def evaluate(tree: Tree, env: Mapping[str, Any], vocabulary: Mapping[str, Callable] | None = None) -> Any:
+def evaluate(tree: Tree, env: Mapping[str, Any], vocabulary: Mapping[str, Callable[..., Any]] | None = None) -> Any:
     """The value of the formula.
 
     Args:
@@ -258,7 +258,7 @@ def _divide(a: Any, b: Any) -> Any:
     return a / b
 
 
-def _ieee(function: Callable, at_zero: float = math.nan) -> Callable:
+def _ieee(function: Callable[..., Any], at_zero: float = math.nan) -> Callable[..., Any]:
     # math's functions raise outside their domain (IEEE: NaN, or `at_zero` at the pole) and on overflow (IEEE: +inf).
     def wrapped(x: Any) -> float:
         try:
@@ -296,7 +296,7 @@ def _sigmoid(x: float) -> float:
 
 
 #: The functions on plain numbers. `+ - * /`, comparisons, `select`, `max`, `min`, `abs`, `sign` and whole powers are exact on Fractions.
-SCALAR: dict[str, Callable] = {
+SCALAR: dict[str, Callable[..., Any]] = {
     "add": operator.add,
     "sub": operator.sub,
     "mul": operator.mul,
@@ -391,7 +391,7 @@ def _divide_number(ops: Any, a: Any, b: Any) -> Any:
     return ops.scale(a, c=1 / b) if abs(math.frexp(b)[0]) == 0.5 else None
 
 
-def _by_option(name: str, option: str) -> Callable:
+def _by_option(name: str, option: str) -> Callable[..., Any]:
     # The op takes the number as an option; with an array in its place (or with a number to the power of one) it is another op.
     def call(ops: Any, x: Any, c: Any) -> Any:
         return getattr(ops, name)(x, **{option: float(c)}) if _is_number(c) else None

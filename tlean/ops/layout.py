@@ -56,7 +56,7 @@ def permute_params(shape: Shape, axes: Shape) -> tuple[tuple[int, ...], tuple[()
 # Views -------------------------------------------------------------------------------------------------------------------
 
 
-def reshape_samples() -> list:
+def reshape_samples() -> list[Any]:
     return [
         good((2, 3, 4), shape=(6, 4)), good((2, 3, 4), shape=(3, -1)), good((), shape=(1, 1)), good((1,), shape=()),
         good((0, 3), shape=(0,)),
@@ -97,7 +97,7 @@ class Flatten:
 # Permutations of axes ----------------------------------------------------------------------------------------------------
 
 
-def _fixed_permutation(name: str, axes: Shape, inverse: str, samples: Callable[[], list], text: str) -> OpDef:
+def _fixed_permutation(name: str, axes: Shape, inverse: str, samples: Callable[[], list[Any]], text: str) -> OpDef:
     """Declare the op that brings axes into this order; `inverse` is the op that undoes it."""
 
     class Permutation:
@@ -119,11 +119,11 @@ def _fixed_permutation(name: str, axes: Shape, inverse: str, samples: Callable[[
     return defop(name, kernel="strided_copy", dtypes=MOVED, out_dtype=ANY, samples=samples)(Permutation)
 
 
-def transpose2d_samples() -> list:
+def transpose2d_samples() -> list[Any]:
     return [good((3, 5)), good((1, 4)), good((37, 70)), good((0, 3)), bad("ShapeError", (3,)), bad("ShapeError", (2, 3, 4))]
 
 
-def transpose3d_samples() -> list:
+def transpose3d_samples() -> list[Any]:
     return [good((2, 3, 4)), good((1, 5, 1)), good((3, 0, 2)), bad("ShapeError", (3, 4)), bad("ShapeError", ())]
 
 
@@ -180,7 +180,7 @@ class SwapAdjacentAtDepth:
     jvp = linear_jvp("swap_adjacent_at_depth")
 
 
-def permute_samples() -> list:
+def permute_samples() -> list[Any]:
     return [
         good((2, 3, 4), axes=(2, 0, 1)), good((2, 3, 4, 5), axes=(0, 2, 1, 3)), good((2, 3), axes=(-1, 0)), good((), axes=()),
         good((2, 3, 4, 5), axes=(3, 2, 1, 0)), good((2, 0, 3), axes=(2, 1, 0)), good((2, 19, 21), axes=(0, 2, 1)),
@@ -217,7 +217,7 @@ class Permute:
 # Broadcasting ------------------------------------------------------------------------------------------------------------
 
 
-def broadcast_samples() -> list:
+def broadcast_samples() -> list[Any]:
     return [
         good((), shape=(2, 3)), good((3,), shape=(2, 3)), good((2, 1), shape=(2, 3)), good((3,), shape=(2, 3, 4), axis_map=(1,)),
         good((2, 3), shape=(3, 2), axis_map=(1, 0)), good((3, 1), shape=(2, 5, 3), axis_map=(2, 0)), good((2, 3), shape=(2, 3)),
@@ -276,7 +276,7 @@ def concat_numbers(xs: tuple[Shape, ...], axis: int) -> tuple[tuple[int, ...], t
     return (size(xs[0][:axis]), len(xs), *(size(x[axis:]) for x in xs)), ()
 
 
-def _concat_vjp(ops: Any, g: Any, xs: tuple, axis: int) -> tuple:
+def _concat_vjp(ops: Any, g: Any, xs: tuple[Any, ...], axis: int) -> tuple[Any, ...]:
     parts, at = [], 0
     for x in xs:
         starts = tuple(at if i == axis else 0 for i in range(len(x.shape)))
@@ -285,12 +285,12 @@ def _concat_vjp(ops: Any, g: Any, xs: tuple, axis: int) -> tuple:
     return tuple(parts)
 
 
-def _with_zeros(ops: Any, t: tuple, xs: tuple) -> list:
+def _with_zeros(ops: Any, t: tuple[Any, ...], xs: tuple[Any, ...]) -> list[Any]:
     # Tangents with explicit zeros, for an op that needs all of its inputs.
     return [ops._full(shape=x.shape, value=0.0) if d is None else d for d, x in zip(t, xs, strict=True)]
 
 
-def concat_samples() -> list:
+def concat_samples() -> list[Any]:
     return [
         good((2, 3), (4, 3), axis=0), good((2, 3), (2, 1), (2, 4), axis=1), good((2, 3), axis=-1), good((2, 0), (2, 3), axis=1),
         good((2,), (3,)),

@@ -89,7 +89,7 @@ def _grad_b(ops: Any, g: Any, a: Any, b: Any, transpose_a: bool, transpose_b: bo
     return ops.matmul(a, g, transpose_a=not transpose_a, transpose_b=False)
 
 
-def matmul_samples() -> list:
+def matmul_samples() -> list[Any]:
     """Calls of `matmul`: every combination of flags, leading axes, sizes 1 and 0, and calls that must raise."""
     return [
         good((3, 4), (4, 5)),
@@ -164,7 +164,7 @@ class Matmul:
         return 2.0 * size(lead) * m * n * k
 
 
-def bmm_samples() -> list:
+def bmm_samples() -> list[Any]:
     """Calls of `bmm`, and calls that must raise."""
     return [
         good((2, 3, 4), (2, 4, 5)),
@@ -222,7 +222,7 @@ def _spread_bias(ops: Any, t: Any, shape: Shape, *_: Any) -> Any:
     return t if t.shape == shape else ops.broadcast_to(t, shape=shape)
 
 
-def linear_samples() -> list:
+def linear_samples() -> list[Any]:
     """Calls of `linear`: with and without bias and leading axes, sizes 1 and 0, and calls that must raise."""
     return [
         good((4, 3), (4,), (3,)),

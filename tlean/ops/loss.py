@@ -15,13 +15,13 @@ from .softmax import log_softmax_parts
 _REDUCTIONS = ("none", "mean", "sum")
 
 
-def reduction_name(reduction: Any) -> str:
+def reduction_name(reduction: str) -> str:
     if not isinstance(reduction, str) or reduction not in _REDUCTIONS:
         raise OptionError(f"reduction must be one of {', '.join(_REDUCTIONS)}")
     return reduction
 
 
-def _paired(reduction, names, *arrays):
+def _paired(reduction: str, names: Any, *arrays: Any) -> Any:
     # The output's shape, for a loss of arrays that broadcast.
     shape = broadcast_shapes(names, arrays)
     if reduction == "mean" and size(shape) == 0:
@@ -29,11 +29,11 @@ def _paired(reduction, names, *arrays):
     return shape if reduction == "none" else ()
 
 
-def _reduce(ops, losses, reduction):
+def _reduce(ops: Any, losses: Any, reduction: str) -> Any:
     return losses if reduction == "none" else ops.sum(losses) if reduction == "sum" else ops.mean(losses)
 
 
-def _share(ops, g, losses_shape, reduction):
+def _share(ops: Any, g: Any, losses_shape: Any, reduction: str) -> Any:
     """The cotangent of each loss, from the cotangent of what they were reduced to."""
     if reduction == "none":
         return g
@@ -41,34 +41,34 @@ def _share(ops, g, losses_shape, reduction):
     return ops.broadcast_to(each, losses_shape)
 
 
-def _reductions(*shapes, **options):
+def _reductions(*shapes: Any, **options: Any) -> Any:
     return [good(*shapes, reduction=r, **options) for r in _REDUCTIONS]
 
 
 class _Paired:
     """What losses of two arrays share. The kernels take arrays of one shape and no weights."""
 
-    def options(first, second, *weights, reduction="mean"):
+    def options(first: Any, second: Any, *weights: Any, reduction: str = "mean") -> Any:
         return {"reduction": reduction_name(reduction)}
 
-    def in_parts(first, second, *weights, reduction):
+    def in_parts(first: Any, second: Any, *weights: Any, reduction: str) -> Any:
         return first != second or any(w is not None for w in weights)
 
-    def kernel_params(first, second, *weights, reduction):  # (elements, reduction)
+    def kernel_params(first: Any, second: Any, *weights: Any, reduction: str) -> Any:  # (elements, reduction)
         return (size(first), _REDUCTIONS.index(reduction)), ()
 
 
 class _PairedGrad:
     """What the gradients of these losses share."""
 
-    def kernel_params(g, first, second, *, reduction):  # (elements, reduction)
+    def kernel_params(g: Any, first: Any, second: Any, *, reduction: str) -> Any:  # (elements, reduction)
         return (size(first), _REDUCTIONS.index(reduction)), ()
 
 
 # Mean squared error -----------------------------------------------------------------------------------------------------
 
 
-def _mse_samples():
+def _mse_samples() -> list[Any]:
     return [
         good((5,), (5,)),
         good((), ()),
@@ -91,17 +91,17 @@ def _mse_samples():
 class MseLoss(_Paired):
     """The mean (or sum, or array) of (yhat − target)²."""
 
-    def shape(yhat, target, *, reduction):
+    def shape(yhat: Any, target: Any, *, reduction: str) -> Any:
         return _paired(reduction, ("yhat", "target"), yhat, target)
 
-    def vjp(ops, g, y, yhat, target, *, reduction):
+    def vjp(ops: Any, g: Any, y: Any, yhat: Any, target: Any, *, reduction: str) -> Any:
         return ops._mse_loss_grad(g, yhat, target, reduction=reduction)
 
-    def decompose(ops, yhat, target, *, reduction):
+    def decompose(ops: Any, yhat: Any, target: Any, *, reduction: str) -> Any:
         return _reduce(ops, ops.square(ops.sub(yhat, target)), reduction)
 
 
-def _paired_grad_samples():
+def _paired_grad_samples() -> list[Any]:
     return [good((3, 7) if r == "none" else (), (3, 7), (3, 7), reduction=r) for r in _REDUCTIONS]
 
 
@@ -109,10 +109,10 @@ def _paired_grad_samples():
 class MseLossGrad(_PairedGrad):
     """2 (yhat − target) g, over the number of elements for the mean, and its negative."""
 
-    def shape(g, yhat, target, *, reduction):
+    def shape(g: Any, yhat: Any, target: Any, *, reduction: str) -> Any:
         return [yhat, target]
 
-    def decompose(ops, g, yhat, target, *, reduction):
+    def decompose(ops: Any, g: Any, yhat: Any, target: Any, *, reduction: str) -> Any:
         d = ops.scale(ops.mul(_share(ops, g, yhat.shape, reduction), ops.sub(yhat, target)), 2.0)
         return d, ops.neg(d)
 
@@ -120,7 +120,7 @@ class MseLossGrad(_PairedGrad):
 # Binary cross-entropy ---------------------------------------------------------------------------------------------------
 
 
-def _bce_samples():
+def _bce_samples() -> list[Any]:
     probabilities = Arr((3, 7), "values", data=tuple(tuple((i + j) % 5 / 4 for j in range(7)) for i in range(3)))
     return [
         *_reductions((3, 7), probabilities),
@@ -148,15 +148,15 @@ class BceWithLogits(_Paired):
     (1 − t) x + (1 + (p − 1) t) log1p(e^−x); times a weight.
     """
 
-    def shape(logits, target, weight=None, pos_weight=None, *, reduction):
+    def shape(logits: Any, target: Any, weight: Any = None, pos_weight: Any = None, *, reduction: str) -> Any:
         weights = {"weight": weight, "pos_weight": pos_weight}
         arrays = {"logits": logits, "target": target, **{n: w for n, w in weights.items() if w is not None}}
         return _paired(reduction, tuple(arrays), *arrays.values())
 
-    def vjp(ops, g, y, logits, target, weight, pos_weight, *, reduction):
+    def vjp(ops: Any, g: Any, y: Any, logits: Any, target: Any, weight: Any, pos_weight: Any, *, reduction: str) -> Any:
         return (*ops._bce_with_logits_grad(g, logits, target, reduction=reduction), None, None)
 
-    def decompose(ops, logits, target, weight, pos_weight, *, reduction):
+    def decompose(ops: Any, logits: Any, target: Any, weight: Any, pos_weight: Any, *, reduction: str) -> Any:
         # max(x, 0) + log1p(e^−|x|) is the softplus of x.
         if pos_weight is None:
             losses = ops.sub(ops.softplus(logits), ops.mul(logits, target))
@@ -170,10 +170,10 @@ class BceWithLogits(_Paired):
 class BceWithLogitsGrad(_PairedGrad):
     """(σ(x) − t) g and −x g, over the number of elements for the mean."""
 
-    def shape(g, logits, target, *, reduction):
+    def shape(g: Any, logits: Any, target: Any, *, reduction: str) -> Any:
         return [logits, target]
 
-    def decompose(ops, g, logits, target, *, reduction):
+    def decompose(ops: Any, g: Any, logits: Any, target: Any, *, reduction: str) -> Any:
         each = _share(ops, g, logits.shape, reduction)
         return ops.mul(each, ops.sub(ops.sigmoid(logits), target)), ops.neg(ops.mul(each, logits))
 
@@ -181,11 +181,11 @@ class BceWithLogitsGrad(_PairedGrad):
 # Cross-entropy of labels ------------------------------------------------------------------------------------------------
 
 
-def label_options(ignore_index, reduction):
+def label_options(ignore_index: Any, reduction: str) -> Any:
     return {"ignore_index": None if ignore_index is None else whole("ignore_index", ignore_index), "reduction": reduction_name(reduction)}
 
 
-def check_labelled(scores, labels, weight, name):
+def check_labelled(scores: Any, labels: Any, weight: Any, name: Any) -> None:
     if not scores:
         raise ShapeError(f"{name} must have a last axis of classes")
     if labels != scores[:-1]:
@@ -197,7 +197,7 @@ def check_labelled(scores, labels, weight, name):
         raise ShapeError(f"weight must have one factor a class, {(scores[-1],)}")
 
 
-def _one_hot_samples():
+def _one_hot_samples() -> list[Any]:
     return [
         good(Arr((4,), "int", high=3), depth=3),
         good(Arr((), "int", high=5), depth=5),
@@ -214,13 +214,15 @@ class OneHot:
     All zeros for the label `ignore_index`, and for one outside [0, depth), unless `strict`: then that raises an IndexRangeError.
     """
 
-    def options(labels, *, depth, ignore_index=None, strict=False, dtype=None):
+    def options(labels: Any, *, depth: int, ignore_index: Any = None, strict: bool = False, dtype: Any = None) -> Any:
         return {"depth": depth, "ignore_index": ignore_index, "strict": bool(strict), "dtype": dtype}
 
-    def shape(labels, *, depth, ignore_index, strict, dtype):
+    def shape(labels: Any, *, depth: int, ignore_index: Any, strict: bool, dtype: Any) -> Any:
         return (*labels, depth)
 
-    def kernel_params(labels, *, depth, ignore_index, strict, dtype):  # (labels, depth, is one ignored?, which, strict)
+    def kernel_params(
+        labels: Any, *, depth: int, ignore_index: Any, strict: bool, dtype: Any
+    ) -> Any:  # (labels, depth, is one ignored?, which, strict)
         return (size(labels), depth, ignore_index is not None, ignore_index or 0, strict), ()
 
     vjp = no_gradient
@@ -229,14 +231,14 @@ class OneHot:
 
 class _AtLabel:
     # What `_pick` and `_unpick` have in common: they are each other's adjoint.
-    def options(x, labels, *, depth, ignore_index=None):
+    def options(x: Any, labels: Any, *, depth: int, ignore_index: Any = None) -> Any:
         return {"depth": depth, "ignore_index": ignore_index}
 
-    def kernel_params(x, labels, *, depth, ignore_index):  # (labels, depth, is one ignored?, which)
+    def kernel_params(x: Any, labels: Any, *, depth: int, ignore_index: Any) -> Any:  # (labels, depth, is one ignored?, which)
         return (size(labels), depth, ignore_index is not None, ignore_index or 0), ()
 
 
-def _pick_samples():
+def _pick_samples() -> list[Any]:
     return [
         good((4, 3), Arr((4,), "int", high=3), depth=3),
         good((5,), Arr((), "int", high=5), depth=5),
@@ -250,22 +252,22 @@ def _pick_samples():
 class Pick(_AtLabel):
     """The element of each row at its label, 0 for an ignored one: (*k, depth), (*k) → (*k)."""
 
-    def shape(x, labels, *, depth, ignore_index):
+    def shape(x: Any, labels: Any, *, depth: int, ignore_index: Any) -> Any:
         if x != (*labels, depth):
             raise ShapeError("labels must have the shape of x without its last axis")
         return labels
 
-    def vjp(ops, g, y, x, labels, *, depth, ignore_index):
+    def vjp(ops: Any, g: Any, y: Any, x: Any, labels: Any, *, depth: int, ignore_index: Any) -> Any:
         return ops._unpick(g, labels, depth=depth, ignore_index=ignore_index), None
 
     jvp = linear_jvp("_pick")
 
-    def decompose(ops, x, labels, *, depth, ignore_index):
+    def decompose(ops: Any, x: Any, labels: Any, *, depth: int, ignore_index: Any) -> Any:
         hot = ops._one_hot(labels, depth=depth, ignore_index=ignore_index, strict=True)
         return ops.reduce_sum(ops.where(hot, x, ops._full(shape=x.shape, value=0.0)), len(x.shape) - 1)
 
 
-def _unpick_samples():
+def _unpick_samples() -> list[Any]:
     return [good(s.args[1].shape, s.args[1], **s.options) for s in _pick_samples() if not s.raises]
 
 
@@ -273,17 +275,17 @@ def _unpick_samples():
 class Unpick(_AtLabel):
     """Rows that are 0 but at their labels: (*k), (*k) → (*k, depth)."""
 
-    def shape(x, labels, *, depth, ignore_index):
+    def shape(x: Any, labels: Any, *, depth: int, ignore_index: Any) -> Any:
         if x != labels:
             raise ShapeError("x and labels must have one shape")
         return (*labels, depth)
 
-    def vjp(ops, g, y, x, labels, *, depth, ignore_index):
+    def vjp(ops: Any, g: Any, y: Any, x: Any, labels: Any, *, depth: int, ignore_index: Any) -> Any:
         return ops._pick(g, labels, depth=depth, ignore_index=ignore_index), None
 
     jvp = linear_jvp("_unpick")
 
-    def decompose(ops, x, labels, *, depth, ignore_index):
+    def decompose(ops: Any, x: Any, labels: Any, *, depth: int, ignore_index: Any) -> Any:
         hot = ops._one_hot(labels, depth=depth, ignore_index=ignore_index, strict=True)
         over = ops.broadcast_to(ops.reshape(x, (*x.shape, 1)), hot.shape)
         return ops.where(hot, over, ops._full(shape=hot.shape, value=0.0))
@@ -292,7 +294,7 @@ class Unpick(_AtLabel):
 class _Labelled:
     """What the rules of the labelled losses are made of: arrays (*k, C) that say which class counts, by which factor."""
 
-    def __init__(self, ops, scores, labels, weight, ignore_index):
+    def __init__(self, ops: Any, scores: Any, labels: Any, weight: Any, ignore_index: Any) -> None:
         self.ops, self.shape = ops, scores.shape
         self.zero = ops._full(shape=scores.shape, value=0.0)
         self.hot = ops._one_hot(labels, depth=scores.shape[-1], ignore_index=ignore_index, strict=True)
@@ -301,30 +303,30 @@ class _Labelled:
         self.hot_weight = self.hot if weight is None else ops.where(self.hot, self.weights, self.zero)
         self.label_weight = self.over_classes(self.hot_weight)
 
-    def over_classes(self, x):
+    def over_classes(self, x: Any) -> Any:
         return self.ops.reduce_sum(x, len(self.shape) - 1)
 
-    def spread(self, per_label):
+    def spread(self, per_label: Any) -> Any:
         return self.ops.broadcast_to(self.ops.reshape(per_label, (*self.shape[:-1], 1)), self.shape)
 
-    def at_label(self, x):
+    def at_label(self, x: Any) -> Any:
         """x at the label, exactly 0 elsewhere."""
         return self.ops.where(self.hot, x, self.zero)
 
-    def where_counted(self, x):
+    def where_counted(self, x: Any) -> Any:
         """x in the rows whose label counts, exactly 0 in the others."""
         return self.ops.where(self.spread(self.over_classes(self.hot)), x, self.zero)
 
-    def weighted(self, x):
+    def weighted(self, x: Any) -> Any:
         return x if self.weights is None else self.ops.mul(x, self.weights)
 
-    def reduce(self, losses, reduction):
+    def reduce(self, losses: Any, reduction: str) -> Any:
         if reduction == "none":
             return losses
         total = self.ops.sum(losses)
         return total if reduction == "sum" else self.ops.div(total, self.ops.sum(self.label_weight))
 
-    def share(self, g, reduction):
+    def share(self, g: Any, reduction: str) -> Any:
         """The cotangent of each row's loss, spread over the classes."""
         if reduction == "none":
             return self.spread(g)
@@ -332,7 +334,7 @@ class _Labelled:
         return self.ops.broadcast_to(each, self.shape)
 
 
-def _cross_entropy_samples():
+def _cross_entropy_samples() -> list[Any]:
     labels = Arr((4,), "int", high=3)
     weight = Arr((3,), "positive")
     some = Arr((5,), "values", data=(0, 2, -100, 1, 2))
@@ -359,7 +361,7 @@ def _cross_entropy_samples():
     ]
 
 
-def _labelled_ints(scores, ignore_index, reduction):
+def _labelled_ints(scores: Any, ignore_index: Any, reduction: str) -> Any:
     # (labels, classes, is a label ignored?, which, reduction)
     return (size(scores[:-1]), scores[-1], ignore_index is not None, ignore_index or 0, _REDUCTIONS.index(reduction))
 
@@ -380,20 +382,24 @@ class CrossEntropy:
     the sum by Σ w[t] over the labels that count. The residuals are each row's maximum and ln Σ e^(x − maximum).
     """
 
-    def options(logits, labels, weight=None, *, label_smoothing=0.0, ignore_index=None, reduction="mean"):
+    def options(
+        logits: Any, labels: Any, weight: Any = None, *, label_smoothing: float = 0.0, ignore_index: Any = None, reduction: str = "mean"
+    ) -> Any:
         smoothing = float(label_smoothing)
         if not 0.0 <= smoothing <= 1.0:
             raise OptionError("label_smoothing must be at least 0 and at most 1")
         return {"label_smoothing": smoothing, **label_options(ignore_index, reduction)}
 
-    def shape(logits, labels, weight=None, *, label_smoothing, ignore_index, reduction):
+    def shape(logits: Any, labels: Any, weight: Any = None, *, label_smoothing: float, ignore_index: Any, reduction: str) -> Any:
         check_labelled(logits, labels, weight, "logits")
         return labels if reduction == "none" else ()
 
-    def residual_specs(logits, labels, weight, *, label_smoothing, ignore_index, reduction):
+    def residual_specs(logits: Any, labels: Any, weight: Any, *, label_smoothing: float, ignore_index: Any, reduction: str) -> Any:
         return [labels, labels]
 
-    def kernel_params(logits, labels, weight, *, label_smoothing, ignore_index, reduction):  # floats = (smoothing,)
+    def kernel_params(
+        logits: Any, labels: Any, weight: Any, *, label_smoothing: float, ignore_index: Any, reduction: str
+    ) -> Any:  # floats = (smoothing,)
         return _labelled_ints(logits, ignore_index, reduction), (label_smoothing,)
 
     def vjp(ops, g, y, logits, labels, weight, *, label_smoothing, ignore_index, reduction, top, log_total):
@@ -413,7 +419,7 @@ class CrossEntropy:
         terms = ops.mul(rows.share(g, reduction), terms)
         return d_logits, None, ops.reduce_sum(terms, tuple(range(len(logits.shape) - 1)))
 
-    def decompose(ops, logits, labels, weight, *, label_smoothing, ignore_index, reduction):
+    def decompose(ops: Any, logits: Any, labels: Any, weight: Any, *, label_smoothing: float, ignore_index: Any, reduction: str) -> Any:
         rows = _Labelled(ops, logits, labels, weight, ignore_index)
         log_p = rows.weighted(log_softmax_parts(ops, logits, len(logits.shape) - 1))
         losses = ops.scale(rows.over_classes(rows.at_label(log_p)), label_smoothing - 1.0)
@@ -422,7 +428,7 @@ class CrossEntropy:
         return rows.reduce(losses, reduction)
 
 
-def _cross_entropy_grad_samples():
+def _cross_entropy_grad_samples() -> list[Any]:
     rows = ((0.5, -1.0, 2.0), (1.0, 1.0, -3.0), (0.0, 4.0, 0.25), (-1.0, -2.0, -0.5))
     logits = Arr((4, 3), "values", data=rows)
     # The hints are right; they stay what they are when the logits move, so a finite difference means nothing.

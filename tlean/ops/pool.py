@@ -61,7 +61,7 @@ def _chosen(x: Shape, **window: Any) -> Shape:
 # Maximum -----------------------------------------------------------------------------------------------------------------
 
 
-def _max_samples() -> list:
+def _max_samples() -> list[Any]:
     ties = Arr((1, 4, 4), "values", data=[[[0, 0, 1, 1], [0, 0, 1, 1], [-1, 2, 2, -1], [2, -1, -1, 2]]])
     return [
         *pool_samples(),
@@ -144,7 +144,7 @@ class _ChosenRules:
         return window_params(size(x[:-d]), x[-d:], window["kernel"], window["stride"], window["padding"], window["pad_value"])
 
 
-def _max_grad_samples() -> list:
+def _max_grad_samples() -> list[Any]:
     return [
         good((2, 3, 3), distinct(2, 6, 6), None, kernel=(2, 2), stride=(2, 2), padding=(0, 0), pad_value=-math.inf),
         good((1, 3, 4), distinct(1, 5, 7), None, kernel=(3, 3), stride=(2, 2), padding=(1, 1), pad_value=0.0),
@@ -167,7 +167,7 @@ class MaxPoolGrad(_ChosenRules):
     jvp = linear_jvp("_max_pool_grad")
 
 
-def _gather_samples() -> list:
+def _gather_samples() -> list[Any]:
     return [
         good((2, 6, 6), distinct(2, 6, 6), None, kernel=(2, 2), stride=(2, 2), padding=(0, 0), pad_value=-math.inf),
         good((1, 5, 7), distinct(1, 5, 7), None, kernel=(3, 3), stride=(2, 2), padding=(1, 1), pad_value=0.0),
@@ -244,7 +244,7 @@ class AvgPool2dPad(_AvgRules):
         return pooled(x, kernel, stride, padding)
 
 
-def _avg_grad_samples() -> list:
+def _avg_grad_samples() -> list[Any]:
     return [
         good((2, 3, 3), in_sizes=(6, 6), kernel=(2, 2), stride=(2, 2), padding=(0, 0)),
         good((1, 2, 3, 4), in_sizes=(5, 7), kernel=(3, 3), stride=(2, 2), padding=(1, 1)),
@@ -278,7 +278,7 @@ class AvgPoolGrad:
 # Smooth maximum ----------------------------------------------------------------------------------------------------------
 
 
-def _smooth_samples() -> list:
+def _smooth_samples() -> list[Any]:
     return [
         *pool_samples(beta=2.0),
         good((2, 5, 5), kernel=(3, 3), stride=2, padding=1, beta=-0.7),
@@ -349,7 +349,7 @@ class SmoothMaxPool2d(_SmoothRules):
         return pooled(x, kernel, stride)
 
 
-def _smooth_grad_samples() -> list:
+def _smooth_grad_samples() -> list[Any]:
     return [
         good((2, 3, 3), (2, 6, 6), kernel=(2, 2), stride=(2, 2), padding=(0, 0), beta=2.0),
         good((1, 3, 4), (1, 5, 7), kernel=(3, 3), stride=(2, 2), padding=(1, 1), beta=-1.0),

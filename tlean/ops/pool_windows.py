@@ -58,7 +58,7 @@ def pooled(x: Shape, kernel: Shape, stride: Shape, padding: Shape | None = None,
 
 def window_params(
     planes: int, sizes: Shape, kernel: Shape, stride: Shape, padding: Shape | None = None, *floats: float
-) -> tuple[tuple, tuple]:
+) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     """Ints of every pool kernel: planes (images times channels), then five runs of three ints, spatial axes aligned at the right and
     filled up with axes of size 1: in, out, kernel, stride, padding. Floats: the pad value, or beta.
     """
@@ -82,7 +82,7 @@ def distinct(*shape: int) -> Arr:
     return Arr(shape, "distinct")
 
 
-def pool_samples(**more: Any) -> list:
+def pool_samples(**more: Any) -> list[Any]:
     """Calls of a generic pool: 1, 2 and 3 axes, with and without a batch, overlap, gaps, padding, and everything that is refused."""
     return [
         good(distinct(2, 7), kernel=(3,), stride=2, padding=1, **more),
@@ -104,7 +104,7 @@ def pool_samples(**more: Any) -> list:
     ]
 
 
-def pool2d_samples(padded: bool, **more: Any) -> list:
+def pool2d_samples(padded: bool, **more: Any) -> list[Any]:
     calls = [
         good(distinct(2, 6, 8), kernel=2, **more),
         good(distinct(2, 2, 5, 7), kernel=(3, 2), stride=1, **more),
@@ -119,7 +119,7 @@ def pool2d_samples(padded: bool, **more: Any) -> list:
 # Windows as an axis ------------------------------------------------------------------------------------------------------
 
 
-def _windows_samples() -> list:
+def _windows_samples() -> list[Any]:
     return [
         good((2, 7), kernel=(3,), stride=(2,), padding=(1,), pad_value=0.0),
         good((1, 2, 5, 6), kernel=(3, 2), stride=(2, 1), padding=(1, 0), pad_value=-1.5),
@@ -153,7 +153,7 @@ class Windows:
         return None if t[0] is None else ops._windows(t[0], kernel=kernel, stride=stride, padding=padding, pad_value=0.0)
 
 
-def _adjoint_samples() -> list:
+def _adjoint_samples() -> list[Any]:
     return [
         good((2, 3, 4), in_sizes=(7,), kernel=(3,), stride=(2,), padding=(1,)),
         good((1, 2, 6, 3, 5), in_sizes=(5, 6), kernel=(3, 2), stride=(2, 1), padding=(1, 0)),

@@ -29,7 +29,7 @@ def _check_seed(seed: Shape | None) -> None:
 _RANDOM: dict[str, Any] = {"optional": ("seed",), "dtypes": {"seed": "int64"}, "random": True, "algebraic": False}
 
 
-def _uniform_samples() -> list:
+def _uniform_samples() -> list[Any]:
     return [
         good(_seed(0), shape=(7,)),
         good(_seed(-3), shape=(3, 5)),
@@ -58,7 +58,7 @@ class RandUniform:
     jvp = no_tangent
 
 
-def _loop_samples() -> list:
+def _loop_samples() -> list[Any]:
     steps = Arr((4,), "values", data=(0, 1, -5, 1 << 33))
     return [
         good(_seed(3), _seed(0), number=0),
@@ -103,7 +103,7 @@ class LoopSeed:
     jvp = no_tangent
 
 
-def _mask_samples() -> list:
+def _mask_samples() -> list[Any]:
     return [
         good(Arr((), "values", data=0.5), _seed(5), shape=(4, 9), smooth=False),
         good(Arr((), "values", data=0.0), _seed(1), shape=(3,), smooth=False),
@@ -133,7 +133,7 @@ class BernoulliMask:
     jvp = no_tangent
 
 
-def _dropout_samples() -> list:
+def _dropout_samples() -> list[Any]:
     return [
         good((4, 9), _seed(7), p=0.5),
         good((130,), _seed(-1), p=0.1),

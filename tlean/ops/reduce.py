@@ -36,7 +36,7 @@ def reduced_count(shape: Shape, axes: Shape) -> int:
     return size([shape[a] for a in axes])
 
 
-def _axis_options(x, *, axis, keepdims=False):
+def _axis_options(x: Any, *, axis: Any, keepdims: bool = False) -> Any:
     return {"axis": normalize_axes(axis, len(x)), "keepdims": bool(keepdims)}
 
 
@@ -52,7 +52,7 @@ def _need_elements(x: Shape, axis: Shape) -> None:
         raise ShapeError("takes at least one element along the reduced axes")
 
 
-def reduce_samples(empty_ok: bool) -> list:
+def reduce_samples(empty_ok: bool) -> list[Any]:
     empty = (
         [good((2, 0), axis=1), good((0, 3), axis=0)] if empty_ok else [bad("ShapeError", (2, 0), axis=1), bad("ShapeError", (0, 3), axis=0)]
     )
@@ -78,13 +78,13 @@ class ReduceSum:
 
     options = _axis_options
 
-    def shape(x, *, axis, keepdims):
+    def shape(x: Any, *, axis: Any, keepdims: bool) -> Any:
         return reduced(x, axis, keepdims)
 
-    def kernel_params(x, *, axis, keepdims):
+    def kernel_params(x: Any, *, axis: Any, keepdims: bool) -> Any:
         return runs_params(x, axis), (1.0,)
 
-    def vjp(ops, g, y, x, *, axis, keepdims):
+    def vjp(ops: Any, g: Any, y: Any, x: Any, *, axis: Any, keepdims: bool) -> Any:
         return (spread(ops, g, x.shape, axis, keepdims),)
 
     jvp = linear_jvp("reduce_sum")
@@ -99,14 +99,14 @@ class ReduceMean:
 
     options = _axis_options
 
-    def shape(x, *, axis, keepdims):
+    def shape(x: Any, *, axis: Any, keepdims: bool) -> Any:
         _need_elements(x, axis)
         return reduced(x, axis, keepdims)
 
-    def kernel_params(x, *, axis, keepdims):
+    def kernel_params(x: Any, *, axis: Any, keepdims: bool) -> Any:
         return runs_params(x, axis), (float(reduced_count(x, axis)),)
 
-    def vjp(ops, g, y, x, *, axis, keepdims):
+    def vjp(ops: Any, g: Any, y: Any, x: Any, *, axis: Any, keepdims: bool) -> Any:
         return (spread(ops, ops.scale(g, c=1.0 / reduced_count(x.shape, axis)), x.shape, axis, keepdims),)
 
     jvp = linear_jvp("reduce_mean")
@@ -116,13 +116,13 @@ class ReduceMean:
 class Sum:
     """Sum of every element; a sum of nothing is 0."""
 
-    def shape(x):
+    def shape(x: Any) -> Any:
         return ()
 
-    def kernel_params(x):
+    def kernel_params(x: Any) -> Any:
         return runs_params(x, tuple(range(len(x)))), (1.0,)
 
-    def vjp(ops, g, y, x):
+    def vjp(ops: Any, g: Any, y: Any, x: Any) -> Any:
         return (ops.broadcast_to(g, shape=x.shape),)
 
     jvp = linear_jvp("sum")
@@ -135,15 +135,15 @@ class Mean:
     Raises: ShapeError for a mean of nothing.
     """
 
-    def shape(x):
+    def shape(x: Any) -> Any:
         if size(x) == 0:
             raise ShapeError("takes at least one element")
         return ()
 
-    def kernel_params(x):
+    def kernel_params(x: Any) -> Any:
         return runs_params(x, tuple(range(len(x)))), (float(size(x)),)
 
-    def vjp(ops, g, y, x):
+    def vjp(ops: Any, g: Any, y: Any, x: Any) -> Any:
         return (ops.broadcast_to(ops.scale(g, c=1.0 / size(x.shape)), shape=x.shape),)
 
     jvp = linear_jvp("mean")
@@ -159,7 +159,7 @@ def _need_indexable(x: Shape, axis: Shape) -> None:
         raise ShapeError("takes fewer than 2**31 elements along the reduced axes")
 
 
-def max_samples() -> list:
+def max_samples() -> list[Any]:
     return [
         good(Arr((3, 4), "distinct"), axis=0), good(Arr((3, 4), "distinct"), axis=1), good(Arr((3, 4), "distinct"), axis=(0, 1)),
         good(Arr((3, 4), "distinct"), axis=-1, keepdims=True), good(Arr((2, 3, 4), "distinct"), axis=(0, 2)),
@@ -173,11 +173,11 @@ def max_samples() -> list:
 class _Maximum:
     options = _axis_options
 
-    def shape(x, *, axis, keepdims):
+    def shape(x: Any, *, axis: Any, keepdims: bool) -> Any:
         _need_indexable(x, axis)
         return reduced(x, axis, keepdims)
 
-    def kernel_params(x, *, axis, keepdims):
+    def kernel_params(x: Any, *, axis: Any, keepdims: bool) -> Any:
         return runs_params(x, axis), ()
 
 
@@ -190,13 +190,13 @@ class ReduceMax(_Maximum):
     Raises: ShapeError for a maximum over nothing.
     """
 
-    def residual_specs(x, *, axis, keepdims):
+    def residual_specs(x: Any, *, axis: Any, keepdims: bool) -> Any:
         return [Spec(reduced(x, axis, keepdims), "int32")]
 
-    def vjp(ops, g, y, x, *, axis, keepdims, index):
+    def vjp(ops: Any, g: Any, y: Any, x: Any, *, axis: Any, keepdims: bool, index: Any) -> Any:
         return (ops._place_at(g, index, shape=x.shape, axis=axis),)
 
-    def jvp(ops, t, y, x, *, axis, keepdims):
+    def jvp(ops: Any, t: Any, y: Any, x: Any, *, axis: Any, keepdims: bool) -> Any:
         return None if t[0] is None else ops._take_at(t[0], ops._max_index(x, axis=axis, keepdims=keepdims), axis=axis)
 
 
@@ -223,14 +223,14 @@ class Argmax:
     Raises: ShapeError for a maximum over nothing.
     """
 
-    def options(x, *, axis=-1, keepdims=False):
+    def options(x: Any, *, axis: Any = -1, keepdims: bool = False) -> Any:
         return {"axis": normalize_axes(axis, len(x)), "keepdims": bool(keepdims)}
 
-    def shape(x, *, axis, keepdims):
+    def shape(x: Any, *, axis: Any, keepdims: bool) -> Any:
         _need_indexable(x, axis)
         return reduced(x, axis, keepdims)
 
-    def kernel_params(x, *, axis, keepdims):
+    def kernel_params(x: Any, *, axis: Any, keepdims: bool) -> Any:
         return runs_params(x, axis), ()
 
     vjp = no_gradient
@@ -256,16 +256,16 @@ def positions(count: int, *shape: int) -> Arr:
 class TakeAt:
     """From each slice of x along `axis` the element at its position, an int32 that counts along those axes in row-major order."""
 
-    def options(x, index, *, axis):
+    def options(x: Any, index: Any, *, axis: Any) -> Any:
         return {"axis": _points_axis(x, axis, index)}
 
-    def shape(x, index, *, axis):
+    def shape(x: Any, index: Any, *, axis: Any) -> Any:
         return index
 
-    def kernel_params(x, index, *, axis):
+    def kernel_params(x: Any, index: Any, *, axis: Any) -> Any:
         return runs_params(x, axis), ()
 
-    def vjp(ops, g, y, x, index, *, axis):
+    def vjp(ops: Any, g: Any, y: Any, x: Any, index: Any, *, axis: Any) -> Any:
         return (ops._place_at(g, index, shape=x.shape, axis=axis), None)
 
     jvp = linear_jvp("_take_at")
@@ -278,18 +278,18 @@ class TakeAt:
 class PlaceAt:
     """The adjoint of `_take_at`: zeros of `shape`, with each element of v at its position along `axis`."""
 
-    def options(v, index, *, shape, axis):
+    def options(v: Any, index: Any, *, shape: Any, axis: Any) -> Any:
         return {"shape": tuple(shape), "axis": _points_axis(tuple(shape), axis, index)}
 
-    def shape(v, index, *, shape, axis):
+    def shape(v: Any, index: Any, *, shape: Any, axis: Any) -> Any:
         if v != index:
             raise ShapeError("v and index must have one shape")
         return shape
 
-    def kernel_params(v, index, *, shape, axis):
+    def kernel_params(v: Any, index: Any, *, shape: Any, axis: Any) -> Any:
         return runs_params(shape, axis), ()
 
-    def vjp(ops, g, y, v, index, *, shape, axis):
+    def vjp(ops: Any, g: Any, y: Any, v: Any, index: Any, *, shape: Any, axis: Any) -> Any:
         return (ops._take_at(g, index, axis=axis), None)
 
     jvp = linear_jvp("_place_at")
@@ -301,10 +301,10 @@ class PlaceAt:
 class Running:
     """What is computed along one axis, or of all elements in row-major order where it is None, and has an entry for each of them."""
 
-    def options(x, *, axis):
+    def options(x: Any, *, axis: Any) -> Any:
         return {"axis": None if axis is None else normalize_axis(axis, len(x))}
 
-    def shape(x, *, axis):
+    def shape(x: Any, *, axis: Any) -> Any:
         return (size(x),) if axis is None else x
 
 
@@ -318,7 +318,7 @@ def in_lines(ops: Any, x: Any, axis: int | None) -> Any:
     return ops.flatten(x) if axis is None else x
 
 
-def cumsum_samples() -> list:
+def cumsum_samples() -> list[Any]:
     return [
         good((5,), axis=0), good((3, 4), axis=0), good((3, 4), axis=-1), good((2, 3, 4), axis=1), good((0, 3), axis=0),
         good((2, 1), axis=1), good((2, 3), axis=None), good((), axis=None),
@@ -330,10 +330,10 @@ def cumsum_samples() -> list:
 class Cumsum(Running):
     """Running sum along an axis: y[j] = x[0] + … + x[j]; where it is None, of all elements in row-major order."""
 
-    def kernel_params(x, *, axis):
+    def kernel_params(x: Any, *, axis: Any) -> Any:
         return (*lines_of(x, axis), 0), ()
 
-    def vjp(ops, g, y, x, *, axis):
+    def vjp(ops: Any, g: Any, y: Any, x: Any, *, axis: Any) -> Any:
         dx = ops._reverse_cumsum(g, axis=axis)
         return (dx if axis is not None else ops.reshape(dx, shape=x.shape),)
 
@@ -344,10 +344,10 @@ class Cumsum(Running):
 class ReverseCumsum(Running):
     """Running sum from the end, the adjoint of `cumsum`: y[j] = x[j] + x[j + 1] + …"""
 
-    def kernel_params(x, *, axis):
+    def kernel_params(x: Any, *, axis: Any) -> Any:
         return (*lines_of(x, axis), 1), ()
 
-    def vjp(ops, g, y, x, *, axis):
+    def vjp(ops: Any, g: Any, y: Any, x: Any, *, axis: Any) -> Any:
         dx = ops.cumsum(g, axis=axis)
         return (dx if axis is not None else ops.reshape(dx, shape=x.shape),)
 

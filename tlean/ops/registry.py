@@ -60,7 +60,7 @@ class OpDef:
     cuda: Callable[..., Any] | None = None  #: Beside it `cuda(ins, outs)`: a family of kernels of a device, and their launches.
     loop: Any = None  #: The bodies of a loop (`tlean.compiler.loops`).
     aliases: tuple[str, ...] = ()
-    samples: Callable[[], list] | None = None
+    samples: Callable[[], list[Any]] | None = None
     source: str = ""
     algebraic: bool = True
     differentiable: bool = True
@@ -133,7 +133,7 @@ class OpDef:
             error = ShapeError(f"{names} must have the same shape (broadcast_to stretches one explicitly)")
             raise complete(error, self.name.lstrip("_"), self.describe_arguments(tuple(specs)), {})
 
-    def rule(self, which: str) -> Callable | None:
+    def rule(self, which: str) -> Callable[..., Any] | None:
         """The rule of that name (`vjp`, `jvp`, `decompose`, …), or None."""
         return getattr(self.rules, which, None)
 
@@ -267,14 +267,14 @@ def _check_numbers(values: Iterable[Any]) -> None:
 
 _OPS: dict[str, OpDef] = {}
 _ALIASES: dict[str, str] = {}
-_COMPOSITES: dict[str, Callable] = {}
+_COMPOSITES: dict[str, Callable[..., Any]] = {}
 _RULES = ("shape", "options", "kernel_params", "vjp", "jvp", "decompose", "of_integers", "in_parts", "residual_specs", "flops", "batch")
 
 
 def defop(
     name: str,
     *,
-    samples: Callable[[], list] | None = None,
+    samples: Callable[[], list[Any]] | None = None,
     source: str = "",
     optional: tuple[str, ...] = (),
     dtypes: Mapping[str, str] | None = None,
@@ -290,7 +290,7 @@ def defop(
     aliases: tuple[str, ...] = (),
     algebraic: bool = True,
     differentiable: bool = True,
-) -> Callable[[type], OpDef]:
+) -> Callable[[type[Any]], OpDef]:
     """Declare an op: decorate a class of rules (see the module's text) and get its `OpDef`, which is called with references of any backend.
 
     Args:
@@ -314,7 +314,7 @@ def defop(
     Raises: OptionError if the name is taken.
     """
 
-    def register(cls: type) -> OpDef:
+    def register(cls: type[Any]) -> OpDef:
         if name in _OPS or name in _ALIASES or name in _COMPOSITES:
             raise OptionError(f"defop: the name {name!r} is taken")
         # getattr on the class gives the plain functions (no instance is ever made), inherited ones included.
@@ -357,13 +357,13 @@ class Rules:
     # The rules of one op, each a plain function or None. A comment, since __doc__ is a slot: the op's own text.
     __slots__ = ("__doc__", *_RULES)
 
-    def __init__(self, doc: str | None, **rules: Callable | None) -> None:
+    def __init__(self, doc: str | None, **rules: Callable[..., Any] | None) -> None:
         self.__doc__ = doc
         for key in _RULES:
             setattr(self, key, rules.get(key))
 
 
-def composite(function: Callable) -> Callable:
+def composite(function: Callable[..., Any]) -> Callable[..., Any]:
     """Declare an op that other ops make up: `function(ops, …)`; every backend gets it as a method."""
     name = function.__name__
     if name in _OPS or name in _COMPOSITES:
@@ -438,7 +438,7 @@ def no_tangent(ops: Any, t: Any, y: Any, *inputs: Any, **options: Any) -> None:
     """The `jvp` of an op that is constant almost everywhere or has integer outputs."""
 
 
-def linear_jvp(name: str, arg: int = 0) -> Callable:
+def linear_jvp(name: str, arg: int = 0) -> Callable[..., Any]:
     """The `jvp` of an op that is linear in input `arg` and, almost everywhere, constant in every other: the op, applied to the tangent."""
 
     def jvp(ops: Any, t: Any, y: Any, *inputs: Any, **options: Any) -> Any:
@@ -449,7 +449,7 @@ def linear_jvp(name: str, arg: int = 0) -> Callable:
     return jvp
 
 
-def multilinear_jvp(name: str, factors: tuple[int, ...], addend: int | None = None, spread: Callable[..., Any] | None = None) -> Callable:
+def multilinear_jvp(name: str, factors: tuple[int, ...], addend: int | None = None, spread: Callable[..., Any] | None = None) -> Any:
     """The `jvp` of an op that is linear in each of `factors` when the others are held, plus an optional linear `addend` (a bias).
 
     By the product rule the tangent is the sum over the factors of the op with that factor replaced by its tangent and without the
@@ -495,6 +495,6 @@ def aliases() -> dict[str, str]:
     return dict(_ALIASES)
 
 
-def composites() -> dict[str, Callable]:
+def composites() -> dict[str, Callable[..., Any]]:
     """Name -> function, for the ops that other ops make up."""
     return dict(_COMPOSITES)

@@ -57,11 +57,11 @@ def host_op(
     host: Callable[..., None],
     inputs: Sequence[tuple[Shape, str]],
     outputs: Sequence[Shape | Spec],
-    vjp: Callable,
-    jvp: Callable,
-    batch: Callable | None = None,
+    vjp: Callable[..., Any],
+    jvp: Callable[..., Any],
+    batch: Callable[..., Any] | None = None,
     effects: bool = False,
-    cuda: Callable | None = None,
+    cuda: Callable[..., Any] | None = None,
 ) -> OpDef:
     """A record for a Python function on arrays, `host(outs, ins, options)`, with fixed shapes. It is not registered under its name.
 

@@ -31,8 +31,11 @@ class ExponentialMovingAverage:
     Raises: OptionError for no parameters or a decay outside its range.
     """
 
+    decay: float
+    count: int
+
     def __init__(self, params: Iterable[Param], decay: float = 0.999) -> None:
-        self.params = listed("ExponentialMovingAverage: the parameters", params)
+        self.params: list[Any] = listed("ExponentialMovingAverage: the parameters", params)
         if not all(isinstance(p, Param) for p in self.params):
             raise OptionError(f"ExponentialMovingAverage: parameters must be tl.Params, got {[type(p).__name__ for p in self.params]}")
         if not self.params:

@@ -44,7 +44,7 @@ class GradientDict(dict[Any, AnyTensor]):
         return dict.get(self, id_of(key), default)
 
 
-class Gradients(Sequence):
+class Gradients(Sequence[Any]):
     """Gradients of one backward pass, by node id: one array for every node, an explicit zero where nothing arrived."""
 
     __slots__ = ("_found", "_session", "generation")
@@ -52,7 +52,7 @@ class Gradients(Sequence):
     def __init__(self, found: list[Any], session: Any) -> None:
         self._found = found
         self._session = session
-        self.generation = session.generation
+        self.generation: Any = session.generation
 
     def __len__(self) -> int:
         return len(self._found)

@@ -220,7 +220,7 @@ class Optimizer(Update):
             new.take_entry(p, STATE_NAMES[self.rule(options_of[p])], entry)
         for mine, options in zip(self.param_groups, groups, strict=True):
             mine.update(options)
-        self.state = new
+        self.state: UpdateState = new
 
     def __repr__(self) -> str:
         options = ", ".join(f"{k}={v!r}" for k, v in self.param_groups[0].items() if k != "params")

@@ -23,7 +23,7 @@ def listed(what: str, values: Any) -> list[Any]:
         raise OptionError(f"{what} must be a sequence, got {values!r}") from None
 
 
-class ParamList(Sequence):
+class ParamList(Sequence[Any]):
     """Parameters in order.
 
     Args:

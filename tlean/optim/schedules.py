@@ -54,12 +54,12 @@ class Schedule:
     """
 
     def __init__(self, base: Any) -> None:
-        self.optimizer = base if isinstance(base, Optimizer) else None
+        self.optimizer: Optimizer | None = base if isinstance(base, Optimizer) else None
         rates = [group["lr"] for group in base.param_groups] if isinstance(base, Optimizer) else [base]
         #: The rates that the schedule starts from, one a group.
-        self.base_lrs = [number("lr", r) for r in rates]
+        self.base_lrs: list[float] = [number("lr", r) for r in rates]
         #: The number of the step that comes next, from 0.
-        self.last_step = 0
+        self.last_step: int = 0
         self._set()
 
     def rate(self, base: float, step: int) -> float:
@@ -159,6 +159,9 @@ class ConstantLR(Schedule):
         total_iters: how many steps they are.
     """
 
+    factor: float
+    total_iters: int
+
     def __init__(self, base: Any, factor: float = 1 / 3, total_iters: int = 5) -> None:
         self.factor, self.total_iters = number("factor", factor), _count("total_iters", total_iters, 0)
         super().__init__(base)
@@ -176,6 +179,9 @@ class StepLR(Schedule):
         step_size: the steps between two changes, at least 1.
         gamma: the factor of a change.
     """
+
+    step_size: int
+    gamma: float
 
     def __init__(self, base: Any, step_size: int, gamma: float = 0.1) -> None:
         self.step_size, self.gamma = _count("step_size", step_size), number("gamma", gamma)
@@ -195,7 +201,7 @@ class ExponentialLR(Schedule):
     """
 
     def __init__(self, base: Any, gamma: float) -> None:
-        self.gamma = number("gamma", gamma)
+        self.gamma: float = number("gamma", gamma)
         super().__init__(base)
 
     def rate(self, base: float, step: int) -> float:
@@ -218,6 +224,9 @@ class CosineAnnealingLR(Schedule):
     Source: Loshchilov & Hutter 2017, SGDR, equation 5.
     """
 
+    T_max: int
+    eta_min: float
+
     def __init__(self, base: Any, T_max: int, eta_min: float = 0.0) -> None:
         self.T_max, self.eta_min = _count("T_max", T_max), number("eta_min", eta_min)
         super().__init__(base)
@@ -237,9 +246,12 @@ class LinearLR(Schedule):
         total_iters: the steps from the one to the other.
     """
 
+    start_factor: float
+    end_factor: float
+
     def __init__(self, base: Any, start_factor: float = 1 / 3, end_factor: float = 1.0, total_iters: int = 5) -> None:
         self.start_factor, self.end_factor = number("start_factor", start_factor), number("end_factor", end_factor)
-        self.total_iters = _count("total_iters", total_iters)
+        self.total_iters: int = _count("total_iters", total_iters)
         super().__init__(base)
 
     def rate(self, base: float, step: int) -> float:
@@ -260,6 +272,11 @@ class WarmupCosineLR(Schedule):
         start_factor: of the base rate at step 0.
         eta_min: the last rate.
     """
+
+    warmup_steps: int
+    total_steps: int
+    start_factor: float
+    eta_min: float
 
     def __init__(self, base: Any, warmup_steps: int, total_steps: int, start_factor: float = 0.01, eta_min: float = 0.0) -> None:
         self.warmup_steps, self.total_steps = _count("warmup_steps", warmup_steps, 0), _count("total_steps", total_steps)
@@ -310,6 +327,9 @@ class OneCycleLR(_Cycles):
 
     Source: Smith & Topin 2018, Super-convergence.
     """
+
+    total_steps: int
+    cycle_momentum: bool
 
     def __init__(
         self,
@@ -387,6 +407,13 @@ class CyclicLR(_Cycles):
     Source: Smith 2017, Cyclical learning rates for training neural networks.
     """
 
+    base_lr: float
+    max_lr: float
+    gamma: float
+    cycle_momentum: bool
+    base_momentum: float
+    max_momentum: float
+
     def __init__(
         self,
         base: Any,
@@ -403,8 +430,8 @@ class CyclicLR(_Cycles):
         if not isinstance(mode, str) or mode not in ("triangular", "triangular2", "exp_range"):
             raise OptionError(f"mode must be 'triangular', 'triangular2' or 'exp_range', got {mode!r}")
         self.base_lr, self.max_lr = number("base_lr", base_lr), number("max_lr", max_lr)
-        self.up = _count("step_size_up", step_size_up)
-        self.down = self.up if step_size_down is None else _count("step_size_down", step_size_down)
+        self.up: int = _count("step_size_up", step_size_up)
+        self.down: int = self.up if step_size_down is None else _count("step_size_down", step_size_down)
         self.mode, self.gamma, self.cycle_momentum = mode, number("gamma", gamma), truth("cycle_momentum", cycle_momentum)
         self.base_momentum, self.max_momentum = number("base_momentum", base_momentum), number("max_momentum", max_momentum)
         super().__init__(base)

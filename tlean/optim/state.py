@@ -10,7 +10,7 @@ from tlean.errors import DTypeError, OptionError, ShapeError
 from tlean.param import Param
 
 #: PyTorch's names of the states, in the order of the kernels' inputs.
-STATE_NAMES = {
+STATE_NAMES: dict[str, tuple[str, ...]] = {
     "_sgd_step": (),
     "_momentum_step": ("momentum_buffer",),
     "_adam_step": ("exp_avg", "exp_avg_sq"),

@@ -253,7 +253,7 @@ class SGDUpdate(Update):
     """
 
     def __init__(self, lr: float, factor: float = 1.0, weight_decay: float = 0.0) -> None:
-        self.state = UpdateState()
+        self.state: UpdateState = UpdateState()
         self._hyper = (number("lr", lr, -float("inf")), factor, weight_decay)
 
     def _binding(self) -> Any:
@@ -278,7 +278,7 @@ class AdamUpdate(Update):
     def __init__(self, state: AdamState, lr: float, beta1: float, beta2: float, eps: float, weight_decay: float) -> None:
         if not isinstance(state, AdamState):
             raise OptionError(f"adam: state must be an AdamState, got {type(state).__name__}")
-        self.state = state
+        self.state: AdamState = state
         rate, decay = number("lr", lr, -float("inf")), number("weight_decay", weight_decay)
         self._hyper = (rate, 1.0, decay, number("beta1", beta1, 0.0, 1.0), number("beta2", beta2, 0.0, 1.0), number("eps", eps))
 

@@ -31,7 +31,7 @@ class Static:
     __slots__ = ("_hash", "_key", "value")
 
     def __init__(self, value: Any, what: str) -> None:
-        self.value = value
+        self.value: Any = value
         try:
             self._key = _key(value)
             self._hash = hash(self._key)

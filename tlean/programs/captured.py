@@ -79,11 +79,11 @@ class Captured:
     """
 
     def __init__(self, program: Any = None, frozen: bool = False, own: bool = False) -> None:
-        self.guard = Guard()
+        self.guard: Any = Guard()
         self.is_frozen = frozen
         self._own = own
         #: Whether a plan takes arrays that the program captures.
-        self.takes_inputs = False
+        self.takes_inputs: bool = False
         #: name → value of what stays as it was.
         self.frozen: dict[str, Any] = {}
         self._places: set[tuple[str, int, Any]] = set()
@@ -252,7 +252,7 @@ class Captured:
             if not is_fixed(base.__module__) or "__tlean_unwatched__" in base.__dict__:
                 self._class(name, value, base, inside or {}, depth)
 
-    def _dict_of(self, name: str, kind: type, inside: dict[str, Any], depth: int) -> None:
+    def _dict_of(self, name: str, kind: type[Any], inside: dict[str, Any], depth: int) -> None:
         self._add(_Place("keys", inside), f"the attributes of {name or 'self'}", tuple(inside))
         unwatched = getattr(kind, "__tlean_unwatched__", ())
         for attribute, item in inside.items():
@@ -260,7 +260,7 @@ class Captured:
                 continue
             self._value(_Place("key", inside, attribute), f"{name}.{attribute}", item, (), depth + 1, True)
 
-    def _class(self, name: str, value: Any, base: type, inside: dict[str, Any], depth: int) -> None:
+    def _class(self, name: str, value: Any, base: type[Any], inside: dict[str, Any], depth: int) -> None:
         for attribute, item in list(vars(base).items()):
             if attribute in ("__call__", "forward") and isinstance(item, types.FunctionType) and not isinstance(value, type):
                 self._code(item, f"{name}.{attribute}.", depth + 1, value)

@@ -38,6 +38,8 @@ class GraphM(Graph):
     Raises: DTypeError for another dtype, OptionError for a `captured` of another type.
     """
 
+    inputs: Any
+
     def __init__(self, dtype: str = "float32", captured: Captured | None = None) -> None:
         if captured is not None and not isinstance(captured, Captured):
             raise OptionError(f"GraphM: captured must be None in a program that is recorded by hand, got {type(captured).__name__}")
@@ -45,7 +47,7 @@ class GraphM(Graph):
         self.captured = captured
         self._arguments: dict[int, GraphRef] = {}
         self._seeds: list[GraphRef] = []
-        self.next_seed = self._next_seed
+        self.next_seed: Callable[[], GraphRef] = self._next_seed
 
     def _next_seed(self) -> GraphRef:
         ref = self._value(Spec((), "int64"))
@@ -123,7 +125,7 @@ class GraphM(Graph):
         Returns: the structure of the result.
         """
         leaves, structure = tree.flatten(out)
-        self.outputs = [self.ref(r).id for r in leaves]  # type: ignore[union-attr]
+        self.outputs: list[int | None] = [self.ref(r).id for r in leaves]  # type: ignore[union-attr]
         if self.captured is not None:
             for number in self.captured.inputs(self):
                 del self.constants[number]
@@ -216,7 +218,7 @@ class CompiledOut:
         if self._target is not CPU:
             # What the device cannot do is said now.
             expand(graph, self._target)
-        self.stream = Stream(seed)
+        self.stream: Stream = Stream(seed)
 
     def __reduce__(self) -> Any:
         if self._made_by is None:

@@ -23,8 +23,10 @@ class Stream:
     Without a seed the stream is the next program's (`tlean.seed`).
     """
 
+    position: int
+
     def __init__(self, seed: int | None = None) -> None:
-        self.seed = program_seed() if seed is None else checked_seed("seed", seed)
+        self.seed: int = program_seed() if seed is None else checked_seed("seed", seed)
         self.position = 0
         self._lock = Lock()
 
@@ -66,14 +68,14 @@ class Executable:
     """
 
     def __init__(self, graph: Graph, seeds: int = 0, target: Target = CPU, captured: Captured | None = None) -> None:
-        self.graph = graph.prune()
+        self.graph: Graph = graph.prune()
         self.seeds = seeds
         self._captured = captured if captured is not None and captured.takes_inputs else None
         #: name → value of what the program took of its surroundings for good.
         self.frozen: Mapping[str, Any] = {} if captured is None else captured.frozen
         self.plan: Any = lower(graph, target)
         self._run, self._step = target.run, target.step
-        self.out_specs = [((), graph.dtype) if v is None else (graph.specs[v].shape, graph.specs[v].dtype) for v in graph.outputs]
+        self.out_specs: Any = [((), graph.dtype) if v is None else (graph.specs[v].shape, graph.specs[v].dtype) for v in graph.outputs]
 
     def __call__(
         self, tensors: Sequence[AnyTensor | None], stream: Stream, captured: Sequence[AnyTensor] | None = None

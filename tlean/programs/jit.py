@@ -80,14 +80,14 @@ class Compiled:
     ) -> None:
         self._record = record
         self._statics = statics
-        self.__wrapped__ = record if program is None else program
+        self.__wrapped__: Callable[..., Any] = record if program is None else program
         self._frozen, self._kept = frozen, kept
         self._target = None if device is None else target_of(device)
         self._known = Cache(MOST_KEPT)
         #: The same for calls with nothing but arrays, by what is quick to ask of them; with the dtypes that the plan takes.
         self._arrays = Cache(MOST_KEPT)
         self._latest: Trace | None = None
-        self.stream = Stream(seed)
+        self.stream: Stream = Stream(seed)
 
     def _call_known(self, known: tuple[list[Trace], list[str]], args: tuple[Any, ...]) -> Any:
         # The result for arrays like those of an earlier call.

@@ -33,7 +33,7 @@ def is_fixed(module: str | None, path: str | None = None) -> bool:
     return path is not None and any(part in path for part in _INSTALLED)
 
 
-def holds_values(kind: type) -> bool:
+def holds_values(kind: type[Any]) -> bool:
     """Whether a library's class is there to hold what users put in: containers and namespaces. Loggers, locks, generators are not."""
     return issubclass(kind, Mapping | Sequence | Set | types.SimpleNamespace) or kind.__name__ == "Namespace"
 

@@ -33,6 +33,7 @@ class Wrapped:
 #: (what a function was called for, the backend that its references belong to, the frame of the program around it), or None.
 _Frame = tuple[Any, Any, Any]
 _frame: ContextVar[_Frame | None] = ContextVar("the running program", default=None)
+frame: Any
 frame, _enter = _frame.get, _frame.set
 
 

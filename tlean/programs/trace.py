@@ -28,6 +28,10 @@ class Executables(Cache):
         captured: what gives the inputs before them.
     """
 
+    captured: Captured | None
+    seeds: int
+    target: Target
+
     __slots__ = ("_lock", "captured", "seeds", "target")
 
     def __init__(self, target: Target, seeds: int = 0, captured: Captured | None = None) -> None:
@@ -58,13 +62,13 @@ class Trace:
 
     def __init__(self, graph: Any, out: Any, target: Target = CPU, more: Any = None) -> None:
         #: The structure of the result.
-        self.structure = graph.finish(out)
+        self.structure: Any = graph.finish(out)
         #: Puts the result together, of the arrays of a run.
-        self.build = tree.builder(self.structure)
+        self.build: Callable[[Any], Any] = tree.builder(self.structure)
         self.graph: Graph = graph.prune()
-        self.captured = graph.captured
-        self.more = more
-        self.executables = Executables(target, len(graph._seeds), graph.captured)
+        self.captured: Any = graph.captured
+        self.more: Any = more
+        self.executables: Executables = Executables(target, len(graph._seeds), graph.captured)
         self._run: Executable | None = None
 
     @property

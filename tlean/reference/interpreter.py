@@ -41,7 +41,7 @@ class ReferenceRef(RefBase):
 
     def __init__(self, ops: Reference, value: np.ndarray) -> None:
         self._ops = ops
-        self.value = value
+        self.value: np.ndarray = value
 
     @property
     def ops(self) -> Reference:
@@ -65,7 +65,7 @@ class ReferenceRef(RefBase):
         return f"ReferenceRef({self.value!r})"
 
 
-def _with_exact_numbers(name: str) -> Callable:
+def _with_exact_numbers(name: str) -> Callable[..., Any]:
     # Arithmetic with a plain number goes through `shift` and `scale`, which take floats: 1/3 would be rounded on its way. Where numbers are
     # exact, a plain number becomes an array first.
     operator = getattr(RefBase, name)
@@ -100,7 +100,7 @@ class Reference(OpsMethods):
 
     def __init__(self, scalar: Any = "float64", seed: int = 0) -> None:
         #: Whether numbers are Fractions.
-        self.exact = scalar is Fraction
+        self.exact: bool = scalar is Fraction
         if not self.exact:
             try:
                 self._dtype = np.dtype(scalar)

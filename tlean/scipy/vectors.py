@@ -32,7 +32,7 @@ class Vector(Layout):
         except (TypeError, ValueError):
             raise DTypeError(f"{name}: unknowns must be numbers, got {guess!r}") from None
         super().__init__(structure, [a.shape for a in arrays])
-        self.start = np.concatenate([a.reshape(-1) for a in arrays])
+        self.start: np.ndarray = np.concatenate([a.reshape(-1) for a in arrays])
 
     def back(self, x: Any) -> Any:
         """A vector of SciPy as a tree of NumPy's arrays."""

@@ -236,7 +236,7 @@ class Session(_Methods):
 
         Raises: OptionError unless it is an int of 64 bits.
         """
-        self.session_seed = arguments.seed("init_rng", seed)
+        self.session_seed: int = arguments.seed("init_rng", seed)
         self.stream_position = 0
 
     def split_rng(self) -> Any:

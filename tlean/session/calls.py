@@ -29,9 +29,9 @@ class Calls:
     """The tree of the calls of a session, cut down to the programs that it ran last."""
 
     def __init__(self) -> None:
-        self.start = Call(None, None, (), None)
+        self.start: Call = Call(None, None, (), None)
         #: The programs: their last call, and all of them. The one that ran last is last.
-        self.programs = Cache(_MOST_PROGRAMS)
+        self.programs: Cache = Cache(_MOST_PROGRAMS)
         self.last: Call | None = None
 
     def keep(self, program: Program) -> None:

@@ -43,24 +43,26 @@ _ALONE = 4
 class CompiledSession(Session, OpsMethods, CallsCore, runs=("compiled", "cpu")):
     """A session whose step runs as one plan."""
 
+    stream_position: int
+
     #: What plans are made for.
     _target: Target = CPU
 
     def __init__(self, options: Options | None = None, **changes: Any) -> None:
-        self.options = options_of(options, changes)
+        self.options: Options = options_of(options, changes)
         CallsCore.__init__(self, Calls(), self.options.dtype)
-        self.strict_shapes = self.options.strict_shapes
+        self.strict_shapes: bool = self.options.strict_shapes
         if self.options.device == "cpu":
             self._target = target_of("cpu", fast_kernels=self.options.fast_kernels)
-        self.session_seed = self.options.first_seed()
+        self.session_seed: int = self.options.first_seed()
         self.stream_position = 0
 
     # What follows the calls of a step is there in the core: these come before the ones that every session has.
-    add_leaf = CallsCore.add_leaf
-    apply = CallsCore.apply
-    input = CallsCore.input
-    reset_tape = CallsCore.reset_tape
-    use = CallsCore.use
+    add_leaf: Callable[..., Any] = CallsCore.add_leaf
+    apply: Callable[..., Any] = CallsCore.apply
+    input: Callable[..., Any] = CallsCore.input
+    reset_tape: Callable[..., None] = CallsCore.reset_tape
+    use: Callable[..., Any] = CallsCore.use
 
     # Recording --------------------------------------------------------------------------------------------------------------
 
@@ -299,10 +301,10 @@ class LazyGradients(Gradients):
 
     def __init__(self, session: CompiledSession, out: Call, seed: AnyTensor) -> None:
         super().__init__([None] * session._program.at.nodes, session)
-        self.out = out
-        self.seed = seed
+        self.out: Call = out
+        self.seed: AnyTensor = seed
         #: Whether anything was computed yet.
-        self.read = False
+        self.read: bool = False
         self._parameters: dict[int, AnyTensor | None] | None = None
         self._alone: dict[int, AnyTensor | None] = {}
         self._every: list[AnyTensor | None] | None = None

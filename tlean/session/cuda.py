@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tlean._core.plan.commit import Commit
@@ -23,14 +23,14 @@ class CudaSession(Session, CudaEager, runs=("eager", "cuda")):
     """A session whose ops run at once on a device. Made by `Session(device="cuda")`."""
 
     def __init__(self, options: Options | None = None, **changes: Any) -> None:
-        self.options = options_of(options, changes)
+        self.options: Options = options_of(options, changes)
         where = context_of(self.options.device)
         if where is None:
             raise DeviceError(f"Session: a device is expected, got {self.options.device!r}")
         mode = Mode(self.options.fast_gpu_matmul_precision, self.options.deterministic)
         CudaEager.__init__(self, where, seed=self.options.first_seed(), mode=mode, fused=self.options.fast_kernels)
-        self.check_numerics = self.options.check_numerics
-        self.strict_shapes = self.options.strict_shapes
+        self.check_numerics: bool = self.options.check_numerics
+        self.strict_shapes: bool = self.options.strict_shapes
         self._uses = {}
         self._one = device_array(1.0, self.dtype, where)
 
@@ -65,7 +65,7 @@ class CompiledCudaSession(CompiledSession, runs=("compiled", "cuda")):
     Values of the host are copied to the device by the plan that reads them.
     """
 
-    use = Session.use
+    use: Callable[..., Any] = Session.use
 
     def __init__(self, options: Options | None = None, **changes: Any) -> None:
         super().__init__(options, **changes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tlean._core.array import AnyTensor
@@ -20,16 +20,16 @@ class EagerSession(Session, EagerOps, runs=("eager", "cpu")):
     """A session whose ops run at once."""
 
     def __init__(self, options: Options | None = None, **changes: Any) -> None:
-        self.options = options_of(options, changes)
+        self.options: Options = options_of(options, changes)
         EagerOps.__init__(self, self.options.dtype, None, self.options.first_seed())
-        self.check_numerics = self.options.check_numerics
-        self.thread_cap = self.options.num_threads or 0
-        self.by_definition = not self.options.fast_kernels
-        self.strict_shapes = self.options.strict_shapes
+        self.check_numerics: bool = self.options.check_numerics
+        self.thread_cap: int = self.options.num_threads or 0
+        self.by_definition: bool = not self.options.fast_kernels
+        self.strict_shapes: bool = self.options.strict_shapes
         self._uses = {}
 
-    add_leaf = EagerOps.add_leaf
-    reset_tape = EagerOps.reset_tape
+    add_leaf: Callable[..., Any] = EagerOps.add_leaf
+    reset_tape: Callable[..., None] = EagerOps.reset_tape
     use = use
 
     def spec_of(self, i: int) -> tuple[tuple[int, ...], str]:

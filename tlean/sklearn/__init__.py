@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
@@ -20,6 +20,10 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from tlean import nn, optim
 from tlean.train.fit import fit as train
+
+if TYPE_CHECKING:
+    from tlean.train.history import History
+
 
 __all__ = ["Classifier", "Regressor"]
 
@@ -70,7 +74,7 @@ class _Network(BaseEstimator):
         network.to(str(x.dtype))
         self.network_ = network
         make = self.optimizer or (lambda parameters: optim.Adam(parameters, lr=self.learning_rate))
-        self.history_ = train(
+        self.history_: History = train(
             network,
             (x, targets),
             self._loss,
@@ -83,7 +87,7 @@ class _Network(BaseEstimator):
             metrics={},
             verbose=self.verbose,
         )
-        self.n_iter_ = len(self.history_.epochs)
+        self.n_iter_: int = len(self.history_.epochs)
 
     def _outputs(self, x: Any) -> np.ndarray:
         check_is_fitted(self)
@@ -157,6 +161,8 @@ class Classifier(ClassifierMixin, _Network):
 
     After `fit` it has `classes_`, `network_`, a `tl.nn.Module`, and `history_`.
     """
+
+    classes_: np.ndarray
 
     _loss = "cross_entropy"
 

@@ -42,7 +42,7 @@ class Layout:
 
     def __init__(self, structure: tree.Structure, shapes: Any) -> None:
         self.structure = structure
-        self.shapes = [tuple(s) for s in shapes]
+        self.shapes: list[tuple[Any, ...]] = [tuple(s) for s in shapes]
 
     def tree(self, vector: Any) -> Any:
         """The tree of a vector."""
@@ -93,9 +93,9 @@ class Unknowns(Layout):
         others = [x for x in tree.flatten(beside)[0] if str(getattr(x, "dtype", "")) in FLOATS]
         ops = backend_itself(program)
         leaves = [leaf(ops, x) for x in floats(*leaves, *others)[: len(leaves)]]
-        self.dtype = str(leaves[0].dtype)
+        self.dtype: str = str(leaves[0].dtype)
         super().__init__(structure, [x.shape for x in leaves])
-        self.vector = flat(leaves)
+        self.vector: Any = flat(leaves)
 
 
 def flat(leaves: Any) -> Any:

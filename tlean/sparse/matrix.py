@@ -40,8 +40,8 @@ class CSR:
     __array_ufunc__ = None
 
     def __init__(self, data: Any, indices: Any, indptr: Any, shape: tuple[int, int]) -> None:
-        self.pattern = Pattern(indices, indptr, shape)
-        self.data = data if is_reference(data) or hasattr(data, "dtype") else np.asarray(data)
+        self.pattern: Pattern = Pattern(indices, indptr, shape)
+        self.data: Any = data if is_reference(data) or hasattr(data, "dtype") else np.asarray(data)
         if tuple(self.data.shape) != (self.pattern.count,):
             raise ShapeError(f"CSR: data must have one number for each of {self.pattern.count} columns, got shape {tuple(self.data.shape)}")
 

@@ -22,9 +22,9 @@ class Pattern:
     """
 
     def __init__(self, indices: Any, indptr: Any, shape: tuple[int, int]) -> None:
-        self.shape = (int(shape[0]), int(shape[1]))
-        self.indices = np.array(indices, dtype=np.int64)
-        self.indptr = np.array(indptr, dtype=np.int64)
+        self.shape: tuple[int, int] = (int(shape[0]), int(shape[1]))
+        self.indices: np.ndarray = np.array(indices, dtype=np.int64)
+        self.indptr: np.ndarray = np.array(indptr, dtype=np.int64)
         self.indices.flags.writeable = self.indptr.flags.writeable = False
         if self.indices.ndim != 1 or self.indptr.shape != (self.shape[0] + 1,):
             raise ShapeError(f"CSR: indptr must have {self.shape[0] + 1} entries for {self.shape[0]} rows, got shape {self.indptr.shape}")

@@ -18,6 +18,9 @@ class CudaTapeM(StatefulTape, CudaEager):
         strict_shapes: whether the inputs of an elementwise op must have equal shapes.
     """
 
+    session_seed: int
+    stream_position: int
+
     def __init__(self, store: DeviceTape, size: int, stream: tuple[int, int], strict_shapes: bool) -> None:
         super().__init__(store.context, store)
         self.use_store(store.continued(size, self))

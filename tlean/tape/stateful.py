@@ -104,6 +104,9 @@ class TapeM(StatefulTape, EagerOps):
         m.backward_scalar(loss)[x.id]       # [2, 4]
     """
 
+    session_seed: int
+    stream_position: int
+
     #: The threaded tape of a device, set by `tlean.tape.cuda`.
     _on_device: ClassVar[Any]
 
@@ -139,7 +142,7 @@ class TapeM(StatefulTape, EagerOps):
             super().__init__(tape.dtype, tape._store)
             self.use_store(tape._store.continued(tape.size, self))
         self.session_seed, self.stream_position = _stream_of(tape, seed)
-        self.strict_shapes = arguments.flag("TapeM", "strict_shapes", strict_shapes)
+        self.strict_shapes: bool = arguments.flag("TapeM", "strict_shapes", strict_shapes)
 
     @classmethod
     def run(cls, f: Callable[[Any], Any], tape: Tape | None = None) -> tuple[Any, Tape]:

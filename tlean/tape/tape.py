@@ -47,10 +47,10 @@ class Node:
         requires_grad: bool = True,
     ) -> None:
         self.value: Any = value if context_at(value) else as_tensor(value)
-        self.parents = tuple([node_id("Node", p) for p in arguments.each("Node", "parents' ids", parents, NodeError)])
-        self.backward = None if backward is None else arguments.function("Node", "backward", backward)
-        self.name = arguments.label("Node", name)
-        self.requires_grad = arguments.flag("Node", "requires_grad", requires_grad)
+        self.parents: tuple[int, ...] = tuple([node_id("Node", p) for p in arguments.each("Node", "parents' ids", parents, NodeError)])
+        self.backward: Any = None if backward is None else arguments.function("Node", "backward", backward)
+        self.name: str | None = arguments.label("Node", name)
+        self.requires_grad: bool = arguments.flag("Node", "requires_grad", requires_grad)
 
     def __repr__(self) -> str:
         value = f"{self.value.shape} {self.value.dtype}"

@@ -99,7 +99,7 @@ class Settings:
         if self.mode is not None and (not isinstance(self.mode, str) or self.mode not in ("min", "max")):
             raise OptionError(f"fit: mode must be 'min' or 'max', got {self.mode!r}")
         #: Whether more of the watched value is better.
-        self.rising = self.patience is not None and check_monitor(self.monitor, self.mode, self.metrics, held)
+        self.rising: bool = self.patience is not None and check_monitor(self.monitor, self.mode, self.metrics, held)
         self.callbacks = check_callbacks(self.callbacks)
         self.verbose = truth("fit: verbose", self.verbose)
 

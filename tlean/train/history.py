@@ -37,7 +37,7 @@ class JsonLog:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = as_path("JsonLog: the file", path)
+        self.path: Path = as_path("JsonLog: the file", path)
 
     def on_epoch(self, run: Any) -> None:
         """Write the row of this epoch."""
@@ -61,7 +61,7 @@ class TensorBoard:
             from tensorboardX import SummaryWriter
         except ImportError:
             raise ImportError("TensorBoard events need the package tensorboardX: pip install 'tlean[tensorboard]'") from None
-        self.writer = SummaryWriter(str(folder))
+        self.writer: Any = SummaryWriter(str(folder))
 
     def on_step(self, run: Any) -> None:
         """Write the loss of this step."""

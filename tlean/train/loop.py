@@ -30,7 +30,7 @@ class Interrupt:
     """Ctrl-C during its context is noted, not raised, so that a step is whole; a second one is raised at once."""
 
     def __init__(self) -> None:
-        self.asked = False
+        self.asked: bool = False
         self._before: Any = None
 
     def __enter__(self) -> Interrupt:
@@ -51,6 +51,8 @@ class Interrupt:
 
 class Meter:
     """Means over the samples seen so far, by name."""
+
+    count: int
 
     def __init__(self, sums: Mapping[str, float] | None = None, count: int = 0) -> None:
         self.sums: dict[str, float] = dict(sums or {})
@@ -74,6 +76,18 @@ class Meter:
 class Run:
     """A training run, as callbacks see it: `model`, `optimizer`, `trainer`, `history`, `epoch` and `step` (both counted from 1)."""
 
+    model: Any
+    trainer: ScalarTrainer
+    evaluator: ScalarTrainer
+    optimizer: Any
+    loader: Any
+    validation: Any
+    settings: Settings
+    files: Files
+    epoch: int
+    step: int
+    first: int
+
     def __init__(
         self,
         model: Any,
@@ -88,16 +102,16 @@ class Run:
         self.model, self.trainer, self.evaluator, self.optimizer = model, trainer, evaluator, optimizer
         self.loader, self.validation, self.settings, self.files = loader, validation, settings, files
         self.listeners: list[Any] = list(settings.callbacks)
-        self.history = History()
+        self.history: History = History()
         # Looked for once: a step has no time to walk through the model.
-        self.buffers = model.buffers()
+        self.buffers: Any = model.buffers()
         self.epoch = self.step = 0
         # A loader that was used before begins at a later epoch than 0.
         self.first = int(loader.state_dict()["epoch"])
-        self.reason = ""
+        self.reason: str = ""
         self.schedule: Any = None
-        self.meter = Meter()
-        self.seconds = 0.0
+        self.meter: Meter = Meter()
+        self.seconds: float = 0.0
         #: The best value watched so far, its epoch, and the model then.
         self.best: tuple[float, int, dict[str, Any]] | None = None
 

@@ -60,10 +60,10 @@ class EagerSteps:
     captured: Mapping[str, Any] = types.MappingProxyType({})
 
     def __init__(self, options: Options, params: ParamList, loss: Callable[..., Any]) -> None:
-        self.session = Session(options.replace(backend="eager"))
+        self.session: Session = Session(options.replace(backend="eager"))
         self.params = params
         self.loss = loss
-        self.recorder = Recorder("ScalarTrainer", loss)
+        self.recorder: Recorder = Recorder("ScalarTrainer", loss)
         self.stored: Stored = _nothing
         self._where = context_of(options.device)
         self._large = [p for p in params if size(p.shape) >= FEWEST]
@@ -172,9 +172,9 @@ class CompiledSteps:
         self.options = options
         self.params = params
         self.loss = loss
-        self.recorder = Recorder("ScalarTrainer", loss)
+        self.recorder: Recorder = Recorder("ScalarTrainer", loss)
         self.stored: Stored = _nothing
-        self.stream = Stream(options.first_seed())
+        self.stream: Stream = Stream(options.first_seed())
         self._target: Any = target_of(options.device, options.fast_gpu_matmul_precision, options.deterministic, options.fast_kernels)
         self._made = Cache(MOST_KEPT)
         # Repeated steps, of a few optimisers and shapes of the inputs.

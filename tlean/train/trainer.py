@@ -5,7 +5,7 @@ from __future__ import annotations
 import types
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tlean import arguments
 from tlean._core.array import AnyTensor
@@ -19,6 +19,9 @@ from tlean.param import Param
 from tlean.programs.specs import as_spec
 
 from .steps import CompiledSteps, DeviceSteps, EagerSteps
+
+if TYPE_CHECKING:
+    from tlean.shapes import Spec
 
 
 class ScalarTrainer:
@@ -53,12 +56,12 @@ class ScalarTrainer:
         if not isinstance(options, Options):
             raise OptionError(f"ScalarTrainer: options must be an Options, got {type(options).__name__}")
         self.options = options
-        self.params = ParamList(init_params, requires_grad, dtype=options.dtype)
+        self.params: ParamList = ParamList(init_params, requires_grad, dtype=options.dtype)
         check_dtypes("ScalarTrainer", self.params, options.dtype)
         for p in self.params:
             if p.requires_grad is None:
                 p.requires_grad = options.requires_grad_by_default
-        self.input_specs = [as_spec(s) for s in input_shapes]
+        self.input_specs: list[Spec] = [as_spec(s) for s in input_shapes]
         self._input_dtypes = [options.dtype if s.dtype == FLOAT else s.dtype for s in self.input_specs]
         # Numbers are looked at after each op, so the ops run one by one: the same bits.
         compiled = CompiledSteps if options.device == "cpu" else DeviceSteps

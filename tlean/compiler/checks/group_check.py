@@ -57,25 +57,28 @@ class Group:
         shared: values that live in the memory of others.
     """
 
+    nodes: tuple[GraphNode, ...]
+    sums: tuple[GraphNode, ...]
+
     def __init__(self, check: PlanCheck, step: Step, shared: Mapping[int, int]) -> None:
         self.plan = check
         self.step = step
-        self.code = ChainCode.decode(step.ints)
+        self.code: ChainCode = ChainCode.decode(step.ints)
         count = len(self.code.ops)
         self.nodes, self.sums = step.nodes[:count], step.nodes[count:]
-        self.visible = len(step.outputs) - len(self.sums)
+        self.visible: int = len(step.outputs) - len(self.sums)
         if len(self.code.sums) != len(self.sums) or len(self.nodes) != count or not self.nodes:
             self.fault(f"{count} ops and {len(self.code.sums)} sums for {len(step.nodes)} nodes")
-        self.elements = check.graph.specs[self.nodes[0].outputs[0]].size
+        self.elements: int = check.graph.specs[self.nodes[0].outputs[0]].size
         #: What fills a box of an output, by the number of that among the outputs.
-        self.boxes = {step.outputs.index(n.outputs[0]): n for n in self.nodes if n.record is IN_BOX}
+        self.boxes: dict[int, GraphNode] = {step.outputs.index(n.outputs[0]): n for n in self.nodes if n.record is IN_BOX}
         #: A group computes in one dtype: that of a value, unless it is a Boolean made of one.
         node = self.nodes[0]
         made = check.graph.specs[node.outputs[0]].dtype
-        self.dtype = made if made in FLOATS else check.graph.specs[node.inputs[0]].dtype  # type: ignore[index]
-        self.suffix = SUFFIX[self.dtype]
+        self.dtype: str = made if made in FLOATS else check.graph.specs[node.inputs[0]].dtype  # type: ignore[index]
+        self.suffix: str = SUFFIX[self.dtype]
         #: The values of other dtypes, which conversions read, and the Booleans that they make.
-        self.sized = {
+        self.sized: dict[int, int] = {
             v: SIZED + BYTES * SIZES[check.graph.specs[v].dtype]
             for n in self.nodes
             if n.record.name in CONVERSIONS
@@ -84,9 +87,9 @@ class Group:
         }
         # The values by operand, and how many slots hold some.
         self.holds: dict[int, int] = {}
-        self.slots = 0
+        self.slots: int = 0
         # The operands that are written onto where an output is.
-        self.lost = {OUTPUT + j: [k for k, v in enumerate(step.inputs) if v == lost] for j, lost in shared.items()}
+        self.lost: dict[int, list[int]] = {OUTPUT + j: [k for k, v in enumerate(step.inputs) if v == lost] for j, lost in shared.items()}
         parts = {check.root[n.inputs[0]] for n in self.nodes if n.record.kernel == "strided_copy" and not n.record.spreads}  # type: ignore[index]
         if (
             not parts.isdisjoint(shared.values())

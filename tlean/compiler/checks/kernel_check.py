@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from tlean._core.plan import band, callback, chain, epilogue, outer_update
 from tlean._core.table import ACCUMULATES, INNER, KERNELS, MODULES, PRODUCERS, STEPS
@@ -105,7 +106,7 @@ def _kernel(check: PlanCheck, step: Step, table: Mapping[str, int]) -> None:
         check.fault("a kernel gets its record's numbers", f"{record.name} gets {ints}, {floats} for {own_ints}, {own_floats}")
 
 
-def _pairs(specs: Sequence) -> list:
+def _pairs(specs: Sequence[Any]) -> list[Any]:
     return [None if s is None else (s.shape, s.dtype) for s in specs]
 
 

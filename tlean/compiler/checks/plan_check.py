@@ -23,13 +23,17 @@ from __future__ import annotations
 import os
 from bisect import bisect_left
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from tlean.dtypes import SIZES
 from tlean.errors import PlanError
 from tlean.ops import Spec
 
 from ..target import COMPUTED, CONST, INPUT, IS_INPUT, NONE, NOWHERE, OUTPUT, SCRATCH, Arrangement, Step, Target
+
+if TYPE_CHECKING:
+    from .graph import Graph
+
 
 #: Whether the numbers of kernels are checked too.
 NUMBERS = os.environ.get("TLEAN_CHECK_PLANS", "0") not in ("", "0")
@@ -54,13 +58,13 @@ class PlanCheck:
         self.numbers = numbers
         self.arrangement = arrangement
         self.target = target
-        self.graph = arrangement.program.graph
-        self.steps = arrangement.program.steps
+        self.graph: Graph = arrangement.program.graph
+        self.steps: tuple[Step, ...] = arrangement.program.steps
         #: The number of the instruction that is being checked.
-        self.at = 0
+        self.at: int = 0
         self.specs: list[Spec] = list(self.graph.specs)
         #: The value that a value is: itself, or for a view the value whose memory it is.
-        self.root = list(range(len(self.specs)))
+        self.root: list[int] = list(range(len(self.specs)))
         #: For a number spread over an array, the number; values that are the same number, element by element.
         self.number: dict[int, int] = {}
         #: The node that makes a value.

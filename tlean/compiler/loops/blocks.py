@@ -70,13 +70,18 @@ class Blocks:
         unroll: how many steps a turn of an innermost loop has.
     """
 
+    carries: int
+    xs: int
+    steps: int
+    unroll: int
+
     def __init__(self, body: Graph, carries: int, xs: int, steps: int, reverse: bool, lengths: tuple[int, ...], unroll: int = 1) -> None:
         self.carries, self.xs, self.steps, self.unroll = carries, xs, steps, unroll
         over = steps - math.prod(lengths)
-        self.shape = (1, steps) if over else lengths
+        self.shape: Any = (1, steps) if over else lengths
         if over:
             whole = _in_turn(body, carries, xs, steps, reverse, lengths, unroll)
-            self.record = scan_record(whole, carries, xs, 1, reverse, TOTALS)
+            self.record: OpDef = scan_record(whole, carries, xs, 1, reverse, TOTALS)
         else:
             self.record = _nested(body, carries, xs, reverse, lengths, unroll)
 

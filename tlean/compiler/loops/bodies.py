@@ -153,9 +153,12 @@ class Loop:
         outs: of the outputs.
     """
 
+    specs: tuple[Spec, ...]
+    outs: tuple[Spec, ...]
+
     def __init__(self, title: str, bodies: Sequence[Graph], specs: Sequence[Spec], outs: Sequence[Spec]) -> None:
         self.title = title
-        self.bodies = tuple(bodies)
+        self.bodies: tuple[Graph, ...] = tuple(bodies)
         self.specs, self.outs = tuple(specs), tuple(outs)
         #: By target: what runs (`lower`).
         self.code: dict[Any, Any] = {}

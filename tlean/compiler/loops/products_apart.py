@@ -50,6 +50,15 @@ class Apart:
         outputs: likewise.
     """
 
+    xs: Any
+    body: Graph
+
+    graph: Graph
+    length: Any
+    carries: Any
+    inputs: list[int]
+    outputs: list[int]
+
     def __init__(self, graph: Graph, loop: Any, body: Graph, inputs: Sequence[int], outputs: Sequence[int]) -> None:
         self.graph, self.length, self.carries, self.xs = graph, loop.length, loop.carries, loop.xs
         self.body, self.inputs, self.outputs = body, list(inputs), list(outputs)

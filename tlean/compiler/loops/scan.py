@@ -55,12 +55,19 @@ def _stacked(length: int, spec: Spec) -> Spec:
 class Scan(Loop):
     """A scan; see `scan_record`."""
 
+    carries: int
+    xs: int
+    length: int
+    reverse: bool
+    sweep: int
+    unroll: int
+
     def __init__(self, body: Graph, carries: int, xs: int, length: int, reverse: bool, sweep: int = STORED, unroll: int = 1) -> None:
         self.carries, self.xs, self.length, self.reverse, self.sweep, self.unroll = carries, xs, length, reverse, sweep, unroll
         ins, outs = ([body.specs[v] for v in values] for values in (body.inputs, body.outputs))  # type: ignore[index]
         specs = [*ins[:carries], *(_stacked(length, s) for s in ins[carries : carries + xs]), *ins[carries + xs :]]
         super().__init__("scan", (body,), specs, [*outs[:carries], *(_stacked(length, s) for s in outs[carries:])])
-        self.adds_from = carries + xs
+        self.adds_from: int = carries + xs
         self._turn: Graph | None = None
 
     @property
@@ -203,10 +210,10 @@ class Back:
         g.merge = False
         ahead = list(g.nodes)
         #: The carries that have cotangents, and the inputs beside carries whose cotangents are wanted.
-        self.active = _carried(body, n, [v for v, need in zip(ins, needs, strict=True) if need])
-        self.steps = [k for k in range(n, n + xs) if needs[k]]
-        self.sums = [k for k in range(n + xs, len(ins)) if needs[k]]
-        self.given = [j for j in range(n, len(outs)) if present[j]]
+        self.active: list[int] = _carried(body, n, [v for v, need in zip(ins, needs, strict=True) if need])
+        self.steps: list[int] = [k for k in range(n, n + xs) if needs[k]]
+        self.sums: list[int] = [k for k in range(n + xs, len(ins)) if needs[k]]
+        self.given: list[int] = [j for j in range(n, len(outs)) if present[j]]
         cts = [g.arg(body.specs[outs[k]]) for k in self.active]
         ys = [g.arg(body.specs[outs[j]]) for j in self.given]
         seeds = [(GraphRef(g, outs[k]), ct) for k, ct in zip((*self.active, *self.given), (*cts, *ys), strict=True)]
@@ -222,7 +229,7 @@ class Back:
         #: The gradients of invariants: products of what is stacked, and what each step adds to.
         sums = found[a + len(self.steps) :]
         factors: list[Any] = [(r, []) if onward else gradient_terms(g, r, variable if stacks else ()) for r in sums]
-        self.added = [t for t, (rest, _) in enumerate(factors) if rest is not None]
+        self.added: list[int] = [t for t, (rest, _) in enumerate(factors) if rest is not None]
         totals = onward or [g.arg(body.specs[ins[self.sums[t]]]) for t in self.added]
         added = [(factors[t][0] if onward else g.add(total, factors[t][0])).id for total, t in zip(totals, self.added, strict=True)]
         own = [r.id for r in (*cts, *totals, *ys)]
@@ -236,7 +243,7 @@ class Back:
         nodes, kept = split(g, outputs, late, fixed, own, again)
         numbers = {v: k for k, v in enumerate(ins)}
         fixed_kept = [v for v in kept if numbers.get(v, -1) >= n + xs]
-        self.rest = [numbers[v] for v in fixed_kept]
+        self.rest: list[int] = [numbers[v] for v in fixed_kept]
         #: What the sweep reads of each step: stacked inputs of the scan, and values that it stacks.
         moved = [v for v in kept if v not in fixed_kept]
         have = {v: j for j, v in reversed(list(enumerate(outs))) if j >= n}
@@ -249,13 +256,13 @@ class Back:
         self.where |= {r.id: ("cotangent", j) for r, j in zip(ys, self.given, strict=True)}
         self.where |= {v: ("sweep", a + len(totals) + k) for k, v in reversed(list(enumerate(made[a:])))}
         self.moved = moved
-        self.products = [products for _, products in factors]
+        self.products: list[Any] = [products for _, products in factors]
         # A step that is computed again keeps what it was given, and runs as it was.
         grown = part(body if again else g, ins, [*outs, *fresh])
-        self.record = scan_record(grown, n, xs, scan.length, scan.reverse, scan.sweep, scan.unroll)
-        self.more = [_stacked(scan.length, g.specs[v]) for v in fresh]
+        self.record: OpDef = scan_record(grown, n, xs, scan.length, scan.reverse, scan.sweep, scan.unroll)
+        self.more: list[Spec] = [_stacked(scan.length, g.specs[v]) for v in fresh]
         swept = part(g, [*own, *moved, *fixed_kept], outputs, nodes)
-        self.back = scan_record(swept, a + len(totals), len(ys) + len(moved), scan.length, not scan.reverse, scan.sweep, scan.unroll)
+        self.back: OpDef = scan_record(swept, a + len(totals), len(ys) + len(moved), scan.length, not scan.reverse, scan.sweep, scan.unroll)
 
     def applied(
         self, graph: Graph, node: GraphNode, gs: Sequence[GraphRef | None], totals: Mapping[int, GraphRef]
@@ -305,7 +312,7 @@ class Ahead:
     def __init__(self, scan: Scan, present: Sequence[bool]) -> None:
         body, n, xs = scan.body, scan.carries, scan.xs
         self.scan = scan
-        self.moved = [k for k in range(n, len(body.inputs)) if present[k]]
+        self.moved: list[int] = [k for k in range(n, len(body.inputs)) if present[k]]
         active = {k for k in range(n) if present[k]}
         while True:
             g = body._copy()
@@ -320,8 +327,8 @@ class Ahead:
             if more <= active:
                 break
             active |= more
-        self.active = sorted(active)
-        self.made = [j for j in range(n, len(outs)) if found[j] is not None]
+        self.active: list[int] = sorted(active)
+        self.made: list[int] = [j for j in range(n, len(outs)) if found[j] is not None]
         tangents = [or_zeros(g, found[k], outs[k].spec).id for k in self.active]
         values = dict(zip(order, (t.id for t in ts if t is not None), strict=True))
         inputs = [*body.inputs[:n], *(values[k] for k in self.active)]
@@ -330,7 +337,7 @@ class Ahead:
         outputs = [*body.outputs[:n], *tangents, *body.outputs[n:], *(found[j].id for j in self.made)]  # type: ignore[union-attr]
         joint = part(g, inputs, outputs)  # type: ignore[arg-type]
         a, s = len(self.active), sum(k < n + xs for k in self.moved)
-        self.record = scan_record(joint, n + a, xs + s, scan.length, scan.reverse, scan.sweep, scan.unroll)
+        self.record: OpDef = scan_record(joint, n + a, xs + s, scan.length, scan.reverse, scan.sweep, scan.unroll)
 
     def applied(self, graph: Graph, node: GraphNode, ts: Sequence[GraphRef | None]) -> list[GraphRef | None]:
         scan = self.scan

@@ -42,6 +42,10 @@ def while_record(condition: Graph, body: Graph, carries: int, most: int | None, 
 class While(Loop):
     """A loop; see `while_record`."""
 
+    carries: int
+    most: int | None
+    lengths: tuple[int, ...] | tuple[int]
+
     def __init__(self, condition: Graph, body: Graph, carries: int, most: int | None, lengths: tuple[int, ...] = ()) -> None:
         self.carries, self.most, self.lengths = carries, most, lengths or (most or 0,)
         ins = [body.specs[v] for v in body.inputs]  # type: ignore[index]
@@ -185,10 +189,13 @@ class WhileBack(Loop):
     outputs are these at the end. Its bodies are the condition, the loop's body with what it keeps, and the sweep.
     """
 
+    carries: int
+    rest: list[int]
+
     def __init__(self, loop: While, bodies: Sequence[Graph], back: Back) -> None:
         self.carries, self.rest = loop.carries, list(back.rest)
         sweep = bodies[2]
-        self.swept = len(back.active) + len(back.added)
+        self.swept: int = len(back.active) + len(back.added)
         swept = [sweep.specs[v] for v in sweep.inputs[: self.swept]]  # type: ignore[index]
         super().__init__("while_loop", bodies, [*loop.specs, *swept], swept)
 

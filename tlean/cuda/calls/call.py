@@ -47,6 +47,8 @@ class Call:
     Raises: ShapeError, OptionError, DTypeError, IndexRangeError as the op's rules say; DeviceError where there is no kernel.
     """
 
+    options: dict[str, Any]
+
     __slots__ = (
         "_backward",
         "_family",
@@ -65,16 +67,16 @@ class Call:
     )
 
     def __init__(self, record: OpDef, specs: tuple[Spec | None, ...], options: dict[str, Any], mode: Mode, fused: bool) -> None:
-        self.record = record
-        self.specs = specs
-        self.mode = mode
-        self.fused = fused
+        self.record: OpDef = record
+        self.specs: tuple[Spec | None, ...] = specs
+        self.mode: Mode = mode
+        self.fused: bool = fused
         self.options, outs = record.infer(specs, options, DTYPE)
         for name, spec in zip(record.input_names(len(specs)), specs, strict=True):
             if spec is not None and spec.dtype == "float64" and record.dtypes.get(name) != "float64":
                 raise DTypeError(f"{self.shown}: on CUDA {name} is float32, not float64")
-        self.outs = outs
-        self.differentiable = record.differentiable and self.outs[0].dtype == DTYPE
+        self.outs: list[Spec] = outs
+        self.differentiable: bool = record.differentiable and self.outs[0].dtype == DTYPE
         self._backward: dict[tuple[bool, ...], Program] = {}
         self._prepared: dict[Context, Prepared] = {}
         #: Plans of a loop.

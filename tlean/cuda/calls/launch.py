@@ -6,7 +6,7 @@ An op whose kernel is not in the table raises: nothing is ever computed on the h
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tlean._generated.methods import OpsMethods
 from tlean.errors import OptionError, complete
@@ -18,6 +18,9 @@ from ..runtime.context import context
 from ..runtime.values import require_here
 from .call import call_of
 from .table import EXACT, family_of
+
+if TYPE_CHECKING:
+    from tlean.cuda.runtime.context import Context
 
 
 class CudaOps(OpsMethods):
@@ -33,7 +36,7 @@ class CudaOps(OpsMethods):
     dtype = "float32"
 
     def __init__(self, device: int = 0, mode: Mode = EXACT) -> None:
-        self.context = context(device)
+        self.context: Context = context(device)
         self.mode = mode
 
     def leaf(self, value: Any, name: str | None = None) -> DeviceArray:

@@ -85,7 +85,7 @@ class Faults:
 
 Address = Out | In | Scratch | Fault | Faults | Verdict
 #: An int is passed as `long long`, a float as `float`, a tuple of ints as a struct of `long long` by value.
-Argument = Address | int | float | tuple
+Argument = Address | int | float | tuple[int, ...]
 
 
 @dataclass(frozen=True)

@@ -36,10 +36,10 @@ class DeviceArray(Values):
     known: np.ndarray | None
 
     def __init__(self, where: Context, shape: tuple[int, ...], dtype: str, address: int, owner: Any) -> None:
-        self.context = where
-        self.shape = tuple(shape)
-        self.dtype = dtype
-        self.address = address
+        self.context: Any = where
+        self.shape: tuple[int, ...] = tuple(shape)
+        self.dtype: str = dtype
+        self.address: int = address
         self._owner = owner
         self.known = None
         if isinstance(owner, Block):

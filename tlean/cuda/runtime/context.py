@@ -96,11 +96,11 @@ class Block:
 
     def __init__(self, context: Context, size: int) -> None:
         self._context = context
-        self.size = size
-        self.holders = 0
+        self.size: int = size
+        self.holders: int = 0
         self.readers: set[int] = set()
         self._allocation = context.pool.allocate(size) if size else None
-        self.address = int(self._allocation) if self._allocation is not None else 0
+        self.address: int = int(self._allocation) if self._allocation is not None else 0
         context.count(size)
 
     def free(self) -> None:
@@ -138,14 +138,21 @@ class Context(Section):
         watched: (thread, check) of work that was queued: `settle` calls the check, which raises what the work met.
     """
 
+    lock: Lock
+    module: Any
+    push: Any
+    pop: Any
+    lost: str
+    depth: int
+
     def __init__(self, device: int) -> None:
         self._driver = driver()
         if not 0 <= device < self._driver.Device.count():
             raise DeviceError(f"CUDA: there is no device {device}; this machine has {self._driver.Device.count()}")
         self.device = device
         handle = self._driver.Device(device)
-        self.name = handle.name()
-        self.arch = "sm_{}{}".format(*handle.compute_capability())
+        self.name: Any = handle.name()
+        self.arch: str = "sm_{}{}".format(*handle.compute_capability())
         self._primary = handle.retain_primary_context()
         self._modules: dict[str, Any] = {}
         self._functions: dict[tuple[str, str], Any] = {}
@@ -155,8 +162,8 @@ class Context(Section):
         self._live = self._peak = 0
         self.lost = ""
         self.recording = False
-        self.blocking = os.environ.get("TLEAN_CUDA_BLOCKING", "0") not in ("", "0")
-        self.limit = _limit_from_environment()
+        self.blocking: bool = os.environ.get("TLEAN_CUDA_BLOCKING", "0") not in ("", "0")
+        self.limit: int | None = _limit_from_environment()
         self.watched: list[tuple[int, Callable[[], None]]] = []
         #: What waits for other libraries' work or for ours: (what to do then, what it keeps, streams to wait for, an event of ours).
         self._retired: deque[tuple[Any, ...]] = deque()
@@ -165,8 +172,8 @@ class Context(Section):
             from pycuda.tools import DeviceMemoryPool
 
             self.stream = self._driver.Stream(_NON_BLOCKING)
-            self.pool = DeviceMemoryPool()
-        self.uploads = Uploads(self)
+            self.pool: Any = DeviceMemoryPool()
+        self.uploads: Uploads = Uploads(self)
         atexit.register(self.close)
 
     @property

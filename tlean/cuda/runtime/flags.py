@@ -30,7 +30,7 @@ class FaultFlags:
         self.count = count
         self.error = error
         self._memory = where.allocate(4 * count) if memory is None else memory
-        self.address = self._memory.address + offset
+        self.address: int = self._memory.address + offset
         self._pending: _Pending | None = None
         with where.current() as driver:
             self.clear(driver)

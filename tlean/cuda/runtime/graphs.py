@@ -41,6 +41,9 @@ class CapturedGraph:
     It has the driver's handles from the moment that the driver writes them, so whatever ends a recording leaks none.
     """
 
+    recorded: Any
+    executable: Any
+
     def __init__(self, where: Context) -> None:
         self._where = where
         self.recorded, self.executable = ctypes.c_void_p(), ctypes.c_void_p()

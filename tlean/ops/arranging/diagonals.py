@@ -78,7 +78,7 @@ def trace(ops: Any, x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, *, 
 # Triangles -------------------------------------------------------------------------------------------------------------------
 
 
-def _triangle_samples() -> list:
+def _triangle_samples() -> list[Any]:
     return [
         good((4, 4)), good((3, 5), k=1), good((5, 3), k=-2), good((2, 3, 4), k=9), good((2, 3, 4), k=-9), good((1, 1)), good((0, 3)),
         good((2, 0, 0)), good((300, 170), k=3),

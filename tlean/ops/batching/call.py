@@ -33,6 +33,16 @@ class Call:
         through: makes a graph one of all lanes.
     """
 
+    batched: tuple[bool, ...]
+    draws: bool
+    inputs: tuple[Any, ...]
+    name: str | None
+    ops: Any
+    options: dict[str, Any]
+    outs: tuple[Spec, ...]
+    record: OpDef
+    size: int
+
     __slots__ = ("_otherwise", "_through", "batched", "draws", "inputs", "name", "ops", "options", "outs", "record", "size")
 
     def __init__(

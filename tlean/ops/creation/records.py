@@ -30,7 +30,7 @@ class _Made:
 FORMULAS["_full"] = Formula("_full", (), ("value",), ex.Variable("value"), dict)
 
 
-def _full_samples() -> list:
+def _full_samples() -> list[Any]:
     return [
         good(shape=(2, 3), value=1.5), good(shape=(), value=0), good(shape=(0, 2), value=1),
         good(shape=(3,), value=(1 << 53) + 1, dtype="int64"), good(shape=(2, 2), value=-7, dtype="int32"),
@@ -59,7 +59,7 @@ class Full(_Made):
         return ((size(shape), int(value)), ()) if dtype in INTEGERS else ((size(shape),), (value,))
 
 
-def _iota_samples() -> list:
+def _iota_samples() -> list[Any]:
     return [
         good(length=5, start=0, step=1, dtype="int64"), good(length=3, start=(1 << 53) + 1, step=-(1 << 40), dtype="int64"),
         good(length=4, start=7, step=-3, dtype="int32"), good(length=0, start=0.5, step=0.25), good(length=1, start=-2.0, step=0.0),
@@ -94,7 +94,7 @@ class Iota(_Made):
         return (length, last is not None), (start, step, 0.0 if last is None else last)
 
 
-def _eye_samples() -> list:
+def _eye_samples() -> list[Any]:
     return [
         good(rows=3, columns=3, offset=0), good(rows=2, columns=5, offset=1), good(rows=5, columns=2, offset=-2),
         good(rows=0, columns=3, offset=0), good(rows=3, columns=0, offset=0), good(rows=3, columns=3, offset=7),

@@ -43,8 +43,10 @@ class Setting:
         # Nested lists have no dtype.
         typed = {str(x.dtype) for n, x in arrays.items() if hasattr(parameters[n], "dtype")}
         floats = [d for d in ("float64", "float32") if d in typed]
-        self.dtype = float_dtype(dtype) or (floats[0] if floats else ops.dtype)
-        self.values = {n: ops.astype(x, self.dtype) if n in arrays and x.dtype != self.dtype else x for n, x in values.items()}
+        self.dtype: Any = float_dtype(dtype) or (floats[0] if floats else ops.dtype)
+        self.values: dict[str, Any] = {
+            n: ops.astype(x, self.dtype) if n in arrays and x.dtype != self.dtype else x for n, x in values.items()
+        }
         names = tuple(arrays)
         together = broadcast_shapes(names, [tuple(x.shape) for x in arrays.values()]) if arrays else ()
         self.shape: Shape = together if shape is None else as_shape(shape)

@@ -31,7 +31,7 @@ def _check_seed(seed: Shape | None) -> None:
         raise ShapeError("seed must have shape ()")
 
 
-def _normal_samples() -> list:
+def _normal_samples() -> list[Any]:
     return [
         good(_seed(0), shape=(7,)), good(_seed(-3), shape=(3, 5)), good(_seed(1 << 40), shape=()), good(_seed(2), shape=(0, 4)),
         good(_seed(9), shape=(33_001,)), good(_seed(4), shape=(65,)),
@@ -64,7 +64,7 @@ class RandNormal:
     jvp = no_tangent
 
 
-def _integer_samples() -> list:
+def _integer_samples() -> list[Any]:
     return [
         good(_seed(0), shape=(7,), low=0, span=6), good(_seed(-3), shape=(3, 5), low=-(1 << 63), span=0),
         good(_seed(5), shape=(33_001,), low=-5, span=11, dtype="int32"), good(_seed(2), shape=(), low=-(1 << 62), span=(1 << 63) - 1),
@@ -100,7 +100,7 @@ class RandIntegers:
     jvp = no_tangent
 
 
-def _gamma_samples() -> list:
+def _gamma_samples() -> list[Any]:
     return [
         good(Arr((4, 9), "above"), _seed(5), smooth=False),
         good(Arr((5,), "values", data=(1.0, 2.5, 40.0, 1e4, 1e6)), _seed(-1), smooth=False),
@@ -173,7 +173,7 @@ class RandLogGamma:
         return None if t[0] is None else ops.mul(t[0], log_gamma_slope(ops, concentration, y))
 
 
-def _poisson_samples() -> list:
+def _poisson_samples() -> list[Any]:
     return [
         good(Arr((4, 9), "values", data=[0.3 * k for k in range(36)]), _seed(5), smooth=False),
         good(Arr((5,), "values", data=(0.0, 9.99, 10.0, 1e4, 1e7)), _seed(-1), smooth=False),

@@ -57,7 +57,7 @@ def _around(x: Shape, axis: int) -> tuple[int, int]:
 # Complex to complex ---------------------------------------------------------------------------------------------------------
 
 
-def _samples() -> list:
+def _samples() -> list[Any]:
     calls = [good((3, n, 2), axis=1) for n in (1, 2, 4, 5, 6, 7, 8, 37)]
     calls += [good((5, 2), axis=0, norm="ortho"), good((4, 3, 2), axis=0, norm="forward"), good((2, 12, 3, 2), axis=-2, inverse=True)]
     calls += [good((4, 2), axis=0, inverse=True, norm=n) for n in NORMS]
@@ -108,7 +108,7 @@ def _weights(n: int, inverse: bool, norm: str, doubled: bool) -> tuple[float, fl
     return scale, scale * ((1.0 if doubled else 0.5) if inverse else (2.0 if doubled else 1.0))
 
 
-def _real_samples() -> list:
+def _real_samples() -> list[Any]:
     calls = [good((3, n), axis=1) for n in (1, 2, 3, 4, 5, 8, 37)]
     calls += [good((6,), axis=0, norm=n, doubled=True) for n in NORMS] + [good((5, 3), axis=0, norm="ortho", doubled=True)]
     calls += [
@@ -148,7 +148,7 @@ class RealFft:
         return 2.5 * size(x) * x[axis].bit_length()
 
 
-def _spectrum_samples() -> list:
+def _spectrum_samples() -> list[Any]:
     calls = [good((3, n // 2 + 1, 2), n=n, axis=1) for n in (1, 2, 3, 4, 5, 8, 37)]
     calls += [good((4, 2), n=6, axis=0, norm=n, doubled=False) for n in NORMS]
     calls += [good((3, 3, 2), n=5, axis=0, norm="ortho", doubled=False)]

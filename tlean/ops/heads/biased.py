@@ -14,7 +14,9 @@ from ..registry import Spec, defop
 from ..samples import Arr, bad, good
 
 
-def _params(q: Shape, k: Shape, v: Shape, mask: Shape | None, bias: Shape | None, causal: bool, scale: float) -> tuple[tuple, tuple]:
+def _params(
+    q: Shape, k: Shape, v: Shape, mask: Shape | None, bias: Shape | None, causal: bool, scale: float
+) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     """Ints: batch, n, m, features of q and k, features of v, causal, then the places of mask and bias. Floats: the scale."""
     scores = (*q[:-1], k[-2])
     places = (place(q[:-2], scores, part) for part in (mask, bias))
@@ -34,7 +36,7 @@ def _flops(q: Shape, k: Shape, v: Shape, causal: bool, products: int) -> float:
     return 1.0 * products * size(q[:-1]) * k[-2] * (q[-1] + v[-1]) * (0.5 if causal else 1.0)
 
 
-def _calls() -> list[tuple[list, dict[str, Any]]]:
+def _calls() -> list[tuple[list[Any], dict[str, Any]]]:
     low = Arr((1, 3, 5), "values", data=[[[0.5, -1.0, 2.0, 0.0, 0.25], [0.0, float("-inf"), 1.0, 1.0, 0.0], [float("-inf")] * 5]])
     return [
         ([(3, 4), (5, 4), (5, 2), None, None], {"causal": False, "scale": 0.3}),
@@ -46,7 +48,7 @@ def _calls() -> list[tuple[list, dict[str, Any]]]:
     ]
 
 
-def _samples() -> list:
+def _samples() -> list[Any]:
     return [
         *(good(*arrays, smooth=k != 4, **options) for k, (arrays, options) in enumerate(_calls())),
         bad("ShapeError", (2, 3, 4), (2, 5, 4), (2, 5, 2), None, (3, 5), causal=False, scale=0.5),

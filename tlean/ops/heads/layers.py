@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from typing import Any
 
 from ...errors import OptionError, ShapeError
 from ...shapes import size
@@ -10,7 +11,7 @@ from ..registry import defop
 from ..samples import Arr, bad, good
 
 
-def _mha_samples() -> list:
+def _mha_samples() -> list[Any]:
     return [
         good((4, 6), (4, 6), (4, 6), (6, 4), (5, 4), num_heads=2),
         good((4, 6), (4, 6), (4, 6), (6, 4), (2, 5, 4), num_heads=3),

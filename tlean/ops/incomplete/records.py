@@ -26,7 +26,7 @@ def _options(upper: Any) -> dict[str, Any]:
     return {"upper": truth("upper", upper)}
 
 
-def _samples(*kinds: str, corners: Any, large: int = 70) -> list:
+def _samples(*kinds: str, corners: Any, large: int = 70) -> list[Any]:
     calls = [good(*(Arr(s, k) for k in kinds), upper=u) for s, u in (((2, 3), False), ((2, 3), True), ((), True), ((2, 0), False))]
     calls += [good(*(Arr((len(c),), "values", data=c) for c in zip(*corners, strict=True)), smooth=False, upper=u) for u in (False, True)]
     return [*calls, good(*(Arr((large,), k) for k in kinds), smooth=False), bad("ShapeError", *(Arr((k + 1,)) for k in range(len(kinds))))]

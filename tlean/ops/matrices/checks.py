@@ -9,7 +9,7 @@ from ..samples import Arr, good
 from .spectra import _lapack
 
 
-def _samples() -> list:
+def _samples() -> list[Any]:
     options: dict[str, Any] = {"op": "linalg_solve", "need": "invertible"}
     nan = float("nan")
     return [

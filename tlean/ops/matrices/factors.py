@@ -35,7 +35,7 @@ def numbers(
 # Cholesky ------------------------------------------------------------------------------------------------------------------
 
 
-def _cholesky_samples() -> list:
+def _cholesky_samples() -> list[Any]:
     return [
         good(Arr((3, 3), "definite")), good(Arr((2, 3, 4, 4), "definite")), good(Arr((1, 1), "definite")),
         good(Arr((33, 33), "definite"), smooth=False),
@@ -88,7 +88,7 @@ def _triangle(ops: Any, x: Any, lower: bool, unit_diagonal: bool) -> Any:
     return ops.tril(x, k=-int(unit_diagonal)) if lower else ops.triu(x, k=int(unit_diagonal))
 
 
-def _triangular_samples() -> list:
+def _triangular_samples() -> list[Any]:
     flags = [(low, tr, unit) for low in (False, True) for tr in (False, True) for unit in (False, True)]
     every = [
         good(Arr((3, 3), "triangular"), (3, 2), lower=low, transpose=tr, unit_diagonal=unit) for low, tr, unit in flags
@@ -174,7 +174,7 @@ def _need_factors(a: Shape, factors: Shape | None) -> None:
         raise ShapeError(f"factors must be those of a, of shape {(*a[:-1], a[-1] + 1)}")
 
 
-def _solve_samples() -> list:
+def _solve_samples() -> list[Any]:
     return [
         good(Arr((3, 3), "regular"), (3, 2), None), good(Arr((3, 3), "regular"), (3, 2), None, transpose=True),
         good(Arr((2, 4, 4), "regular"), (2, 4, 1), None), good(Arr((1, 1), "regular"), (1, 5), None), good((0, 0), (0, 2), None),
@@ -232,7 +232,7 @@ def _inner(ops: Any, a: Any, b: Any) -> Any:
     return ops.reduce_sum(ops.mul(a, b), axis=(-2, -1))
 
 
-def _determinant_samples() -> list:
+def _determinant_samples() -> list[Any]:
     return [
         good(Arr((3, 3), "regular"), None), good(Arr((2, 3, 4, 4), "regular"), None), good(Arr((1, 1), "regular"), None),
         good((0, 0), None), good((2, 0, 0), None), good((0, 3, 3), None),
@@ -278,7 +278,7 @@ _determinant_op("_linalg_sign", "sign", "The sign of the determinant: 1, −1 or
 # L and U themselves ----------------------------------------------------------------------------------------------------------
 
 
-def _lu_samples() -> list:
+def _lu_samples() -> list[Any]:
     return [
         good(Arr((3, 3), "regular"), None), good(Arr((2, 3, 4, 4), "regular"), None), good(Arr((1, 1), "regular"), None),
         good((0, 0), None), good((0, 3, 3), None),

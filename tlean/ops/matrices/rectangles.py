@@ -14,7 +14,7 @@ from .spectra import _lapack, entries, rows
 # LU of tall matrices --------------------------------------------------------------------------------------------------------
 
 
-def _tall_samples() -> list:
+def _tall_samples() -> list[Any]:
     return [
         good(Arr((4, 2), "tall")), good(Arr((2, 5, 3), "tall")), good(Arr((3, 3), "regular")), good(Arr((2, 1), "tall")), good((3, 0)),
         good((0, 0)), good((0, 3, 2)), good(Arr((70, 40), "tall"), smooth=False),
@@ -100,7 +100,7 @@ def lu_rectangular(ops: Any, a: Any) -> tuple[Any, Any]:
 # Whole bases ----------------------------------------------------------------------------------------------------------------
 
 
-def _basis_samples() -> list:
+def _basis_samples() -> list[Any]:
     half = 0.5**0.5
     return [
         good(Arr((3, 1), "values", data=((half,), (0.0,), (half,))), smooth=False), good((3, 0)), good((0, 3, 2)),

@@ -71,7 +71,7 @@ def _rounding(ops: Any, w: Any, n: int) -> Any:
     return ops.scale(ops.reduce_max(ops.abs(ops.detach(w)), axis=(-1,), keepdims=True), 10.0 * n * unit)
 
 
-def _symmetric(kind: str) -> list:
+def _symmetric(kind: str) -> list[Any]:
     return [
         good(Arr((3, 3), kind)), good(Arr((2, 2, 4, 4), kind)), good(Arr((1, 1), kind)), good((0, 0)), good((2, 0, 0)), good((0, 3, 3)),
         good(Arr((12, 12), kind), smooth=False), bad("ShapeError", (3,)), bad("ShapeError", (2, 3)),
@@ -118,7 +118,7 @@ def _gaps(ops: Any, w: Any, n: int) -> Any:
     return _inverse_where(ops, ops.sub(_columns(ops, w), _rows_of(ops, w)), _rows_of(ops, _rounding(ops, w, n)))
 
 
-def _rectangles() -> list:
+def _rectangles() -> list[Any]:
     return [
         good(Arr((3, 3), "regular")), good(Arr((2, 5, 3), "tall")), good(Arr((3, 5), "wide")), good(Arr((1, 1), "regular")), good((0, 0)),
         good((0, 3)), good((3, 0)), good((0, 2, 3)), good(Arr((12, 9), "tall"), smooth=False), bad("ShapeError", (3,)),
@@ -201,7 +201,7 @@ def _svd_weights(ops: Any, s: Any, m: int, n: int) -> tuple[Any, Any]:
     return ops.mul(gaps, sums), _inverse_where(ops, s, bound)
 
 
-def _tall() -> list:
+def _tall() -> list[Any]:
     return [
         good(Arr((3, 3), "regular")), good(Arr((2, 5, 3), "tall")), good(Arr((1, 1), "regular")), good((0, 0)), good((3, 0)),
         good((0, 3, 2)), good(Arr((12, 9), "tall"), smooth=False), bad("ShapeError", (3,)), bad("ShapeError", (2, 3)),

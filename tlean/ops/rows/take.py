@@ -64,7 +64,7 @@ def at_one(value: int) -> Arr:
 # Taking and adding ---------------------------------------------------------------------------------------------------------
 
 
-def take_samples() -> list:
+def take_samples() -> list[Any]:
     several = Arr((2, 3), "values", data=(0, -1, 2, 1, -4, 3))
     return [
         good((4,), several, axis=0), good((4, 5), several), good((4, 3), several, axis=0), good((3, 4), several, axis=1),
@@ -100,7 +100,7 @@ class Take:
     jvp = linear_jvp("take")
 
 
-def scatter_samples() -> list:
+def scatter_samples() -> list[Any]:
     several = Arr((2, 3), "values", data=(0, -1, 2, 2, -4, 3))
     return [
         good((), at_one(2), shape=(5,)), good((3,), at(1, 1, 0), shape=(4,)), good((3, 2), at(3, -1, 3), shape=(4, 2)),
@@ -137,7 +137,7 @@ class ScatterRows:
 # Positions ------------------------------------------------------------------------------------------------------------------
 
 
-def locate_samples() -> list:
+def locate_samples() -> list[Any]:
     pairs = Arr((2, 2), "values", data=(0, -1, 2, 1))
     return [
         good(at(0, -1, 2), None, shape=(3,), size=3), good(at(0, 1), at(4, 8), shape=(2,), size=2, step=3),

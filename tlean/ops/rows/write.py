@@ -39,7 +39,7 @@ def full_like(ops: Any, x: Any, shape: Shape, value: float) -> Any:
 # Rows -----------------------------------------------------------------------------------------------------------------------
 
 
-def write_samples(**options: Any) -> list:
+def write_samples(**options: Any) -> list[Any]:
     several = Arr((2, 3), "values", data=(0, -1, 2, 2, -4, 1))
     return [
         good((5,), (), at_one(2), **options), good((4, 3), (3, 3), at(1, 1, -1), **options),
@@ -146,7 +146,7 @@ def _winners(ops: Any, y: Any, x: Any, v: Any, i: Any, axis: int | None, mode: s
 _WHICH = {"previous": 0, "next": 1, "last": 2, "first": 3, "start": 4}
 
 
-def neighbours_samples() -> list:
+def neighbours_samples() -> list[Any]:
     repeated = at(2, 0, 2, -3, 1, 2, 0)
     return [
         *(good(repeated, size=3, which=which) for which in _WHICH), good(at(7, 1, -1, 1), size=3, mode="drop", which="last"),
@@ -185,7 +185,7 @@ class Neighbours:
     jvp = no_tangent
 
 
-def chain_samples() -> list:
+def chain_samples() -> list[Any]:
     back, forth = at(-1, 0, -1, 1, 2), at(1, 3, 4, -1, -1)
     return [
         good((5,), (5,), back, axis=0), good((5, 3), (5, 3), back, axis=0), good((2, 5, 2), (2, 5, 2), back, axis=1),

@@ -24,7 +24,7 @@ def _kept(ops: Any, g: Any, shape: Shape, axis: Shape) -> Any:
     return g if tuple(g.shape) == kept else ops.reshape(g, shape=kept)
 
 
-def _moment_samples(kind: str, **more: Any) -> list:
+def _moment_samples(kind: str, **more: Any) -> list[Any]:
     return [
         good(Arr((3, 4), kind), **more), good(Arr((3, 4), kind), axis=0, **more), good(Arr((3, 4), kind), axis=-1, keepdims=True, **more),
         good(Arr((2, 3, 4), kind), axis=(0, 2), **more), good(Arr((2, 3, 4, 2), kind), axis=(1, 3), keepdims=True, **more),
@@ -71,7 +71,7 @@ def _others(ops: Any, x: Any, axis: Shape) -> Any:
     return product if order is None else ops.permute(product, axes=tuple(sorted(range(len(order)), key=order.__getitem__)))
 
 
-def _prod_samples() -> list:
+def _prod_samples() -> list[Any]:
     return [
         *_moment_samples("away"), good((2, 0), axis=1), good((0, 3), axis=0),
         good(Arr((3, 3), "values", data=((2.0, 0.0, 3.0), (0.0, 0.0, -1.0), (1.5, -2.0, 0.5))), axis=1),
@@ -111,7 +111,7 @@ def _share(x: Shape, axis: Shape, correction: float) -> float:
     return 2.0 / n if n else math.nan
 
 
-def _var_samples() -> list:
+def _var_samples() -> list[Any]:
     return [
         *_moment_samples("normal"), good((3, 4), axis=0, correction=1), good((2, 3, 4), correction=1.5, keepdims=True),
         good(Arr((2, 1), "values", data=((0.0,), (2.0,))), axis=1, correction=1, smooth=False),
@@ -174,7 +174,7 @@ def argmin(ops: Any, x: Any, axis: Any = -1, keepdims: bool = False, *, name: st
 # Norms ---------------------------------------------------------------------------------------------------------------------
 
 
-def _norm_samples() -> list:
+def _norm_samples() -> list[Any]:
     return [
         *_moment_samples("normal"), good((2, 0), axis=1, smooth=False),
         good(Arr((2, 3), "values", data=((3.0, 0.0, 4.0), (1.0, -2.0, 2.0))), axis=1),

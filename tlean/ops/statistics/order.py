@@ -40,7 +40,7 @@ class _Sorted:
         return (*lines_of(x, axis), int(descending)), ()
 
 
-def _sort_samples() -> list:
+def _sort_samples() -> list[Any]:
     ties = Arr((2, 5), "values", data=((2.0, 1.0, 2.0, -0.0, 0.0), (0.0, -0.0, 5.0, -1.0, 5.0)))
     return [
         good(Arr((5,), "distinct")), good(Arr((3, 4), "distinct"), axis=0), good(Arr((3, 4), "distinct"), descending=True),
@@ -115,7 +115,7 @@ def topk(ops: Any, x: Any, k: int, axis: int = -1, largest: bool = True, *, name
     return ops.take(x, places, axis=None, mode="strict", name=name), index
 
 
-def _sides() -> list:
+def _sides() -> list[Any]:
     sorted_ = Arr((4,), "values", data=(-1.0, 0.0, 0.0, 2.0))
     return [
         good(sorted_, Arr((6,), "values", data=(-2.0, -1.0, -0.0, 1.0, 2.0, 9.0))),

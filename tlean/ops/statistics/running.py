@@ -29,7 +29,7 @@ def shifted(ops: Any, x: Any, axis: int, back: bool = False, fill: float = 0.0) 
 # The derivatives of running products are recurrences, and so are theirs: right wherever elements are 0, to any order.
 
 
-def _recurrence_samples() -> list:
+def _recurrence_samples() -> list[Any]:
     return [
         good((5,), (5,), axis=0), good((3, 4), (3, 4), axis=0, lagged=True), good((3, 4), (3, 4), axis=1, reverse=True),
         good((2, 3, 4), (2, 3, 4), axis=1, lagged=True, reverse=True), good((0, 3), (0, 3), axis=0), good((2, 1), (2, 1), axis=1),
@@ -132,7 +132,7 @@ class Cumprod(Running):
 # Running maxima ------------------------------------------------------------------------------------------------------------
 
 
-def _cummax_samples() -> list:
+def _cummax_samples() -> list[Any]:
     return [
         good(Arr((5,), "distinct"), axis=0), good(Arr((3, 4), "distinct"), axis=0), good(Arr((3, 4), "distinct"), axis=-1),
         good(Arr((2, 3, 4), "distinct"), axis=1), good((0, 3), axis=0), good((2, 1), axis=1), good(Arr((2, 3), "distinct"), axis=None),

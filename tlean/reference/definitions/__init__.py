@@ -8,6 +8,7 @@ formulas are their definitions (`elementwise.evaluate`).
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from . import (
     attention,
@@ -29,7 +30,7 @@ from . import (
     statistics,
 )  # fmt: skip
 
-DEFINITIONS: dict[str, Callable] = {}
+DEFINITIONS: dict[str, Callable[..., Any]] = {}
 for _family in (
     convert,
     integers,
@@ -51,7 +52,7 @@ for _family in (
 ):
     DEFINITIONS.update(_family.DEFINITIONS)
 
-CREATORS: dict[str, Callable] = {
+CREATORS: dict[str, Callable[..., Any]] = {
     "_full": convert.full,
     "_iota": convert.iota,
     "_eye": convert.eye,

@@ -5,43 +5,46 @@ Inside, x is (N, C, *in), w is (O, C/groups, *kernel), y is (N, O, *out); one im
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from .scalars import zeros
 
 
-def _batched(x, d):
+def _batched(x: Any, d: Any) -> Any:
     return x if x.ndim == d + 2 else x[np.newaxis]
 
 
-def _unbatched(y, x):
+def _unbatched(y: Any, x: Any) -> Any:
     # The result with a batch axis only if x has one.
     return y if y.ndim == x.ndim else y[0]
 
 
-def _pad(x, padding):
+def _pad(x: Any, padding: Any) -> Any:
     xp = zeros((*x.shape[:2], *(n + 2 * p for n, p in zip(x.shape[2:], padding, strict=True))), x)
     xp[_inside(x.shape[2:], padding)] = x
     return xp
 
 
-def _inside(sizes, padding):
+def _inside(sizes: Any, padding: Any) -> Any:
     # Where an array of these spatial sizes lies inside its padded form.
     return (slice(None), slice(None), *(slice(p, p + n) for n, p in zip(sizes, padding, strict=True)))
 
 
-def _window(i, kernel, stride, dilation):
+def _window(i: Any, kernel: Any, stride: Any, dilation: Any) -> Any:
     # The cells of the padded input that window i covers: s·i + dil·k for k < kernel.
     return tuple(slice(s * j, s * j + dil * (k - 1) + 1, dil) for j, k, s, dil in zip(i, kernel, stride, dilation, strict=True))
 
 
-def _group(channel, channels, groups, size):
+def _group(channel: Any, channels: Any, groups: Any, size: Any) -> Any:
     # The `size` channels on the other side that belong to the group of `channel`.
     g = channel // (channels // groups)
     return slice(g * size, (g + 1) * size)
 
 
-def conv(w, b, x, *, stride, padding, dilation, groups):
+def conv(w: Any, b: Any, x: Any, *, stride: Any, padding: Any, dilation: Any, groups: Any) -> Any:
     d = w.ndim - 2
     kernel = w.shape[2:]
     xs = _batched(x, d)
@@ -56,7 +59,7 @@ def conv(w, b, x, *, stride, padding, dilation, groups):
     return _unbatched(y, x)
 
 
-def conv_transpose(w, b, x, *, stride, padding, output_padding, dilation, groups):
+def conv_transpose(w: Any, b: Any, x: Any, *, stride: Any, padding: Any, output_padding: Any, dilation: Any, groups: Any) -> Any:
     d = w.ndim - 2
     kernel = w.shape[2:]
     xs = _batched(x, d)
@@ -72,7 +75,7 @@ def conv_transpose(w, b, x, *, stride, padding, output_padding, dilation, groups
     return _unbatched(y, x)
 
 
-def conv_grad_x(w, g, *, in_shape, stride, padding, dilation, groups):
+def conv_grad_x(w: Any, g: Any, *, in_shape: Any, stride: Any, padding: Any, dilation: Any, groups: Any) -> Any:
     d = w.ndim - 2
     gs = _batched(g, d)
     # The padded input's gradient; the padding's own share is dropped.
@@ -83,7 +86,7 @@ def conv_grad_x(w, g, *, in_shape, stride, padding, dilation, groups):
     return _unbatched(dxp[_inside(in_shape, padding)], g)
 
 
-def conv_grad_w(g, x, *, kernel, stride, padding, dilation, groups):
+def conv_grad_w(g: Any, x: Any, *, kernel: Any, stride: Any, padding: Any, dilation: Any, groups: Any) -> Any:
     d = len(kernel)
     gs, xp = _batched(g, d), _pad(_batched(x, d), padding)
     dw = zeros((gs.shape[1], xp.shape[1] // groups, *kernel), g)
@@ -93,7 +96,7 @@ def conv_grad_w(g, x, *, kernel, stride, padding, dilation, groups):
     return dw
 
 
-DEFINITIONS = {
+DEFINITIONS: dict[str, Callable[..., Any]] = {
     "conv": conv,
     "conv2d": conv,
     "conv_transpose": conv_transpose,

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
 
-def full(dtype, *, shape, value):
+def full(dtype: Any, *, shape: Any, value: Any) -> Any:
     return np.full(shape, value, dtype=dtype)
 
 
-def iota(dtype, *, length, start, step, last):
+def iota(dtype: Any, *, length: Any, start: Any, step: Any, last: Any) -> Any:
     # Python's integers are exact, and an array of them loses upper bits.
     if np.dtype(dtype) == object:
         start, step = Fraction(start), Fraction(step)
@@ -23,31 +25,31 @@ def iota(dtype, *, length, start, step, last):
     return np.array(y, dtype)
 
 
-def eye(dtype, *, rows, columns, offset):
+def eye(dtype: Any, *, rows: Any, columns: Any, offset: Any) -> Any:
     return np.eye(rows, columns, offset, dtype=dtype)
 
 
-def as_float32(x):
+def as_float32(x: Any) -> Any:
     return x.astype(np.float32)
 
 
-def as_float64(x):
+def as_float64(x: Any) -> Any:
     return x.astype(np.float64)
 
 
-def as_int64(x):
+def as_int64(x: Any) -> Any:
     return _whole(x, np.int64)
 
 
-def as_int32(x):
+def as_int32(x: Any) -> Any:
     return _whole(x, np.int32)
 
 
-def as_bool(x):
+def as_bool(x: Any) -> Any:
     return x != 0
 
 
-def _whole(x, dtype):
+def _whole(x: Any, dtype: Any) -> Any:
     # Cut off towards 0; what the integer cannot hold, NaN included, is the least one. Between integers upper bits are lost.
     if x.dtype.kind in "biu":
         return x.astype(dtype)
@@ -58,7 +60,7 @@ def _whole(x, dtype):
     return y
 
 
-DEFINITIONS = {
+DEFINITIONS: dict[str, Callable[..., Any]] = {
     "_as_float32": as_float32,
     "_as_float64": as_float64,
     "_as_int64": as_int64,

@@ -39,7 +39,7 @@ def evaluate(formula: Formula, inputs: tuple[np.ndarray, ...], options: dict[str
 
 # Arrays of floats ------------------------------------------------------------------------------------------------------------
 
-_ARRAYS: dict[str, Callable] = {
+_ARRAYS: dict[str, Callable[..., Any]] = {
     "add": np.add,
     "sub": np.subtract,
     "mul": np.multiply,
@@ -76,7 +76,7 @@ _ARRAYS: dict[str, Callable] = {
 # One fraction at a time ------------------------------------------------------------------------------------------------------
 
 
-def _exactly(function: Callable) -> Callable:
+def _exactly(function: Callable[..., Any]) -> Callable[..., Any]:
     # Constants and options in a formula are floats: each becomes the fraction that it is.
     def applied(*args: Any) -> Any:
         return function(*map(fraction, args))
@@ -84,7 +84,7 @@ def _exactly(function: Callable) -> Callable:
     return applied
 
 
-def _comparing(function: Callable) -> Callable:
+def _comparing(function: Callable[..., Any]) -> Callable[..., Any]:
     # A bound that is infinite is compared with as it is.
     def applied(*args: Any) -> Any:
         return function(*(a if isinstance(a, float) and math.isinf(a) else fraction(a) for a in args))
@@ -98,14 +98,14 @@ def _power(x: Fraction, c: Fraction) -> Fraction:
     return x**c.numerator
 
 
-def _irrational(name: str) -> Callable:
+def _irrational(name: str) -> Callable[..., Any]:
     def applied(*args: Any) -> Any:
         raise NotExactError(f"{name} is not a rational function")
 
     return applied
 
 
-_FRACTIONS: dict[str, Callable] = {
+_FRACTIONS: dict[str, Callable[..., Any]] = {
     **{name: _irrational(name) for name in _ARRAYS},
     "add": _exactly(operator.add),
     "sub": _exactly(operator.sub),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from tlean.errors import IndexRangeError
@@ -9,21 +12,21 @@ from tlean.errors import IndexRangeError
 from .scalars import zeros
 
 
-def _checked(x, i):
+def _checked(x: Any, i: Any) -> Any:
     if not 0 <= i < x.shape[0]:
         raise IndexRangeError(f"i must be at least 0 and less than {x.shape[0]}, not {int(i)}")
     return int(i)
 
 
-def gather_scalar(x, i):
+def gather_scalar(x: Any, i: Any) -> Any:
     return np.asarray(x[_checked(x, i)])
 
 
-def gather_row(x, i):
+def gather_row(x: Any, i: Any) -> Any:
     return x[_checked(x, i)]
 
 
-def _rows_or_zeros(x, idx):
+def _rows_or_zeros(x: Any, idx: Any) -> Any:
     y = zeros((*idx.shape, *x.shape[1:]), x)
     for j in np.ndindex(idx.shape):
         if 0 <= idx[j] < x.shape[0]:
@@ -31,13 +34,13 @@ def _rows_or_zeros(x, idx):
     return y
 
 
-def _scatter_add(x, v, i):
+def _scatter_add(x: Any, v: Any, i: Any) -> Any:
     y = x.copy()
     y[_checked(x, i)] += v[()]
     return y
 
 
-def _rows(i, n, mode, wrap=None):
+def _rows(i: Any, n: Any, mode: Any, wrap: Any = None) -> Any:
     # The entries among n that indices name, -1 for none.
     rows = np.array(i, dtype=np.int64)
     for j in np.ndindex(rows.shape):
@@ -52,7 +55,7 @@ def _rows(i, n, mode, wrap=None):
     return rows
 
 
-def take(x, indices, *, axis, mode):
+def take(x: Any, indices: Any, *, axis: Any, mode: Any) -> Any:
     table = x.reshape(-1) if axis is None else np.moveaxis(x, axis, 0)
     rows = _rows(indices, len(table), mode)
     y = zeros((*rows.shape, *table.shape[1:]), x)
@@ -62,12 +65,12 @@ def take(x, indices, *, axis, mode):
     return _behind(y, rows.ndim, axis)
 
 
-def _behind(y, n, axis):
+def _behind(y: Any, n: Any, axis: Any) -> Any:
     # The first n axes where `axis` was.
     return y if axis is None else np.moveaxis(y, range(n), range(axis, axis + n))
 
 
-def _scatter_rows(v, i, *, shape, axis, mode):
+def _scatter_rows(v: Any, i: Any, *, shape: Any, axis: Any, mode: Any) -> Any:
     # The adjoint of taking: the rows of v are added to zeros, one after the other.
     y = zeros(shape, v)
     table = y.reshape(-1) if axis is None else np.moveaxis(y, axis, 0)
@@ -80,7 +83,7 @@ def _scatter_rows(v, i, *, shape, axis, mode):
     return y
 
 
-def _locate(i, prior, *, shape, size, pick, wrap, step, along, mode):
+def _locate(i: Any, prior: Any, *, shape: Any, size: Any, pick: Any, wrap: Any, step: Any, along: Any, mode: Any) -> Any:
     rows = _rows(i if pick is None else i[..., pick], size, mode, wrap)
     rows, before = np.broadcast_to(rows, shape), np.broadcast_to(0 if prior is None else prior, shape)
     y = np.empty(shape, np.int64)
@@ -89,15 +92,15 @@ def _locate(i, prior, *, shape, size, pick, wrap, step, along, mode):
     return y
 
 
-def _set_rows(x, v, i, *, axis, mode):
+def _set_rows(x: Any, v: Any, i: Any, *, axis: Any, mode: Any) -> Any:
     return _written(x, v, i, axis, mode, lambda old, new: new)
 
 
-def _scatter_into(x, v, i, *, axis, mode, what):
+def _scatter_into(x: Any, v: Any, i: Any, *, axis: Any, mode: Any, what: Any) -> Any:
     return _written(x, v, i, axis, mode, {"add": np.add, "max": np.maximum, "min": np.minimum}[what])
 
 
-def _written(x, v, i, axis, mode, write):
+def _written(x: Any, v: Any, i: Any, axis: Any, mode: Any, write: Any) -> Any:
     y = np.array(x)
     table = y.reshape(-1) if axis is None else np.moveaxis(y, axis, 0)
     rows = _rows(i, len(table), mode)
@@ -109,7 +112,7 @@ def _written(x, v, i, axis, mode, write):
     return y
 
 
-def _neighbours(i, *, size, which, mode):
+def _neighbours(i: Any, *, size: Any, which: Any, mode: Any) -> Any:
     rows = _rows(i, size, mode).reshape(-1).tolist()
     y = []
     for j, row in enumerate(rows):
@@ -126,7 +129,7 @@ def _neighbours(i, *, size, which, mode):
     return np.array(y, np.int64)
 
 
-def _chain(a, b, link, *, axis, backwards):
+def _chain(a: Any, b: Any, link: Any, *, axis: Any, backwards: Any) -> Any:
     y = np.array(b)
     rows, factors = np.moveaxis(y, axis, 0), np.moveaxis(a, axis, 0)
     for j in sorted(range(len(link)), reverse=backwards):
@@ -135,7 +138,7 @@ def _chain(a, b, link, *, axis, backwards):
     return y
 
 
-def _inverse_links(link):
+def _inverse_links(link: Any) -> Any:
     y = np.full(link.shape, -1)
     for j, k in enumerate(link):
         if k >= 0:
@@ -143,7 +146,7 @@ def _inverse_links(link):
     return y
 
 
-def _box(x, box, at, starts, steps):
+def _box(x: Any, box: Any, at: Any, starts: Any, steps: Any) -> Any:
     # The row-major positions in x of the elements of a box.
     places = np.zeros(box, np.int64)
     for p in np.ndindex(box):
@@ -154,18 +157,18 @@ def _box(x, box, at, starts, steps):
     return places
 
 
-def _set_box(x, v, at, *, starts, steps):
+def _set_box(x: Any, v: Any, at: Any, *, starts: Any, steps: Any) -> Any:
     y = np.array(x)
     if at is None or at >= 0:
         y.reshape(-1)[_box(x, v.shape, at, starts, steps)] = v[()]
     return y
 
 
-def _take_box(x, at, *, box, starts, steps):
+def _take_box(x: Any, at: Any, *, box: Any, starts: Any, steps: Any) -> Any:
     return x.reshape(-1)[_box(x, box, at, starts, steps)] if at >= 0 else zeros(box, x)
 
 
-def _place(x, *, shape, starts, steps):
+def _place(x: Any, *, shape: Any, starts: Any, steps: Any) -> Any:
     # The adjoint of a slice.
     y = zeros(shape, x)
     for j in np.ndindex(x.shape):
@@ -173,7 +176,7 @@ def _place(x, *, shape, starts, steps):
     return y
 
 
-DEFINITIONS = {
+DEFINITIONS: dict[str, Callable[..., Any]] = {
     "gather_scalar": gather_scalar,
     "gather_row": gather_row,
     "gather_scalar_nat": _rows_or_zeros,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 
-def _whole(function):
+def _whole(function: Any) -> Any:
     # Of Booleans that are computed with as integers, int64.
     def definition(a, b):
         with np.errstate(all="ignore"):
@@ -14,13 +17,13 @@ def _whole(function):
     return definition
 
 
-def _power(a, b):
+def _power(a: Any, b: Any) -> Any:
     # Below 0 the whole part of 1/a^−b.
     y = np.power(a, np.maximum(b, 0))
     return np.where(b < 0, np.where(a * a == 1, np.where(b % 2 == 1, a, 1), 0), y).astype(y.dtype)
 
 
-DEFINITIONS = {
+DEFINITIONS: dict[str, Callable[..., Any]] = {
     "bitwise_and": np.bitwise_and,
     "bitwise_or": np.bitwise_or,
     "bitwise_xor": np.bitwise_xor,

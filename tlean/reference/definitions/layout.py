@@ -2,52 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from .scalars import filled
 
 
-def detach(x):
+def detach(x: Any) -> Any:
     return x
 
 
-def identity(x):
+def identity(x: Any) -> Any:
     return x
 
 
-def flatten(x):
+def flatten(x: Any) -> Any:
     return x.reshape(-1)
 
 
-def reshape(x, *, shape):
+def reshape(x: Any, *, shape: Any) -> Any:
     return x.reshape(shape)
 
 
-def transpose2d(x):
+def transpose2d(x: Any) -> Any:
     return x.transpose(1, 0)
 
 
-def transpose3d_first_to_last(x):
+def transpose3d_first_to_last(x: Any) -> Any:
     return x.transpose(1, 2, 0)
 
 
-def transpose3d_last_to_first(x):
+def transpose3d_last_to_first(x: Any) -> Any:
     return x.transpose(2, 0, 1)
 
 
-def transpose3d_last_two(x):
+def transpose3d_last_two(x: Any) -> Any:
     return x.transpose(0, 2, 1)
 
 
-def swap_adjacent_at_depth(x, *, depth):
+def swap_adjacent_at_depth(x: Any, *, depth: int) -> Any:
     return x.swapaxes(depth, depth + 1) if 0 <= depth < x.ndim - 1 else x
 
 
-def permute(x, *, axes):
+def permute(x: Any, *, axes: Any) -> Any:
     return x.transpose(axes)
 
 
-def broadcast_to(x, *, shape, axis_map=None):
+def broadcast_to(x: Any, *, shape: Any, axis_map: Any = None) -> Any:
     where = range(len(shape) - x.ndim, len(shape)) if axis_map is None else axis_map
     y = np.empty(shape, dtype=x.dtype)
     for i in np.ndindex(*shape):
@@ -56,27 +59,27 @@ def broadcast_to(x, *, shape, axis_map=None):
     return y
 
 
-def concat_vectors(a, b):
+def concat_vectors(a: Any, b: Any) -> Any:
     return np.concatenate([a, b])
 
 
-def concat_dim0(a, b):
+def concat_dim0(a: Any, b: Any) -> Any:
     return np.concatenate([a, b])
 
 
-def concat(*xs, axis):
+def concat(*xs: Any, axis: Any) -> Any:
     return np.concatenate(xs, axis=axis)
 
 
-def stack(*xs, axis):
+def stack(*xs: Any, axis: Any) -> Any:
     return np.stack(xs, axis=axis)
 
 
-def slice_range0(x, *, start, length):
+def slice_range0(x: Any, *, start: Any, length: Any) -> Any:
     return x[start : start + length]
 
 
-def slice_(x, *, starts, stops, steps=None):
+def slice_(x: Any, *, starts: Any, stops: Any, steps: Any = None) -> Any:
     steps = steps or (1,) * x.ndim
     # A stop of -1 under a negative step lies before the first entry, which Python writes as None.
     return x[
@@ -84,15 +87,15 @@ def slice_(x, *, starts, stops, steps=None):
     ]
 
 
-def tril(x, *, k=0):
+def tril(x: Any, *, k: Any = 0) -> Any:
     return _where_kept(x, lambda i, j: j - i <= k)
 
 
-def triu(x, *, k=0):
+def triu(x: Any, *, k: Any = 0) -> Any:
     return _where_kept(x, lambda i, j: j - i >= k)
 
 
-def _where_kept(x, kept):
+def _where_kept(x: Any, kept: Any) -> Any:
     y = filled(x.shape, 0, x)
     for i, j in np.ndindex(*x.shape[-2:]):
         if kept(i, j):
@@ -100,13 +103,14 @@ def _where_kept(x, kept):
     return y
 
 
-def pad(x, *, widths, value=0.0):
+def pad(x: Any, *, widths: Any, value: float = 0.0) -> Any:
     y = filled(tuple(before + n + after for n, (before, after) in zip(x.shape, widths, strict=True)), value, x)
-    y[(*(slice(before, before + n) for n, (before, _) in zip(x.shape, widths, strict=True)), ...)] = x
+    box: Any = (*(slice(before, before + n) for n, (before, _) in zip(x.shape, widths, strict=True)), ...)
+    y[box] = x
     return y
 
 
-DEFINITIONS = {"_identity": identity} | {
+DEFINITIONS: dict[str, Callable[..., Any]] = {"_identity": identity} | {
     f.__name__.rstrip("_"): f
     for f in (
         detach, flatten, reshape, transpose2d, transpose3d_first_to_last, transpose3d_last_to_first, transpose3d_last_two,

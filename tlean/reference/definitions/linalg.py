@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from .scalars import zeros
 
 
-def matmul(a, b, *, transpose_a=False, transpose_b=False):
+def matmul(a: Any, b: Any, *, transpose_a: bool = False, transpose_b: bool = False) -> Any:
     a = a.swapaxes(-1, -2) if transpose_a else a
     b = b.swapaxes(-1, -2) if transpose_b else b
     # A vector is a row at the left and a column at the right, and has no axis in the result.
@@ -21,11 +24,11 @@ def matmul(a, b, *, transpose_a=False, transpose_b=False):
     return np.squeeze(y, axis=dropped)
 
 
-def bmm(a, b):
+def bmm(a: Any, b: Any) -> Any:
     return matmul(a, b)
 
 
-def linear(w, b, x):
+def linear(w: Any, b: Any, x: Any) -> Any:
     y = zeros((*x.shape[:-1], w.shape[0]), x)
     for k in range(w.shape[1]):
         # y[…, o] += w[o, k] · x[…, k]
@@ -33,4 +36,4 @@ def linear(w, b, x):
     return y if b is None else y + b
 
 
-DEFINITIONS = {"matmul": matmul, "bmm": bmm, "linear": linear}
+DEFINITIONS: dict[str, Callable[..., Any]] = {"matmul": matmul, "bmm": bmm, "linear": linear}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from typing import Any
+
 import numpy as np
 
 from tlean.errors import IndexRangeError
@@ -9,7 +12,7 @@ from tlean.errors import IndexRangeError
 from .scalars import exp, log, log1p, number, zeros
 
 
-def logsumexp(x, *, axis=-1):
+def logsumexp(x: Any, *, axis: Any = -1) -> Any:
     if x.ndim == 0:
         return x
     top = np.max(x, axis=axis, keepdims=True)
@@ -18,21 +21,21 @@ def logsumexp(x, *, axis=-1):
     return np.squeeze(shift + log(np.sum(exp(x - shift), axis=axis, keepdims=True)), axis=axis)
 
 
-def softmax(x, *, axis=-1):
+def softmax(x: Any, *, axis: Any = -1) -> Any:
     if x.ndim == 0:
         return x - x + number(1, x)
     e = exp(x - np.max(x, axis=axis, keepdims=True))
     return e / np.sum(e, axis=axis, keepdims=True)
 
 
-def log_softmax(x, *, axis=-1, eps=None):
+def log_softmax(x: Any, *, axis: Any = -1, eps: Any = None) -> Any:
     if x.ndim == 0:
         return x - x
     z = x - np.max(x, axis=axis, keepdims=True)
     return z - log(np.sum(exp(z), axis=axis, keepdims=True))
 
 
-def _reduce(losses, reduction):
+def _reduce(losses: Any, reduction: str) -> Any:
     losses = np.asarray(losses)  # arithmetic makes a number of an array without axes
     if reduction == "none":
         return losses
@@ -40,21 +43,21 @@ def _reduce(losses, reduction):
     return total / number(losses.size, losses) if reduction == "mean" else total
 
 
-def mse_loss(yhat, target, *, reduction="mean"):
+def mse_loss(yhat: Any, target: Any, *, reduction: str = "mean") -> Any:
     return _reduce((yhat - target) * (yhat - target), reduction)
 
 
-def l1_loss(yhat, target, *, reduction="mean"):
+def l1_loss(yhat: Any, target: Any, *, reduction: str = "mean") -> Any:
     return _reduce(np.abs(yhat - target), reduction)
 
 
-def huber_loss(yhat, target, *, reduction="mean", delta=1.0):
+def huber_loss(yhat: Any, target: Any, *, reduction: str = "mean", delta: float = 1.0) -> Any:
     difference = np.abs(yhat - target)
     d, half = number(delta, yhat), number(0.5, yhat)
     return _reduce(np.where(difference <= d, half * difference * difference, d * (difference - half * d)), reduction)
 
 
-def bce_with_logits(logits, target, weight=None, pos_weight=None, *, reduction="mean"):
+def bce_with_logits(logits: Any, target: Any, weight: Any = None, pos_weight: Any = None, *, reduction: str = "mean") -> Any:
     if pos_weight is None:
         losses = np.maximum(logits, 0) - logits * target + log1p(exp(-np.abs(logits)))
     else:
@@ -64,18 +67,20 @@ def bce_with_logits(logits, target, weight=None, pos_weight=None, *, reduction="
     return _reduce(losses if weight is None else losses * weight, reduction)
 
 
-def nll_loss(log_probs, labels, weight=None, *, ignore_index=None, reduction="mean"):
+def nll_loss(log_probs: Any, labels: Any, weight: Any = None, *, ignore_index: Any = None, reduction: str = "mean") -> Any:
     return _labelled(log_probs, labels, weight, 0.0, ignore_index, reduction)
 
 
-def cross_entropy(logits, labels, weight=None, *, label_smoothing=0.0, ignore_index=None, reduction="mean"):
+def cross_entropy(
+    logits: Any, labels: Any, weight: Any = None, *, label_smoothing: float = 0.0, ignore_index: Any = None, reduction: str = "mean"
+) -> Any:
     return _labelled(log_softmax(logits), labels, weight, label_smoothing, ignore_index, reduction)
 
 
 # Labels ----------------------------------------------------------------------------------------------------------------------
 
 
-def _counted(labels, classes, ignore_index, strict=True):
+def _counted(labels: Any, classes: Any, ignore_index: Any, strict: bool = True) -> Iterator[Any]:
     """The position and value of every label that is not ignored. One that is no class raises IndexRangeError, or is left out."""
     for i in np.ndindex(labels.shape):
         label = int(labels[i])
@@ -87,7 +92,7 @@ def _counted(labels, classes, ignore_index, strict=True):
             raise IndexRangeError(f"labels must be at least 0 and less than {classes}, not {label}")
 
 
-def one_hot(dtype, labels, *, depth, ignore_index=None, strict=False):
+def one_hot(dtype: Any, labels: Any, *, depth: int, ignore_index: Any = None, strict: bool = False) -> Any:
     """1 at the label along a new last axis, 0 elsewhere."""
     y = zeros((*labels.shape, depth), np.empty((), dtype=dtype))
     for i, label in _counted(labels, depth, ignore_index, strict):
@@ -95,21 +100,21 @@ def one_hot(dtype, labels, *, depth, ignore_index=None, strict=False):
     return y
 
 
-def pick(x, labels, *, depth, ignore_index):
+def pick(x: Any, labels: Any, *, depth: int, ignore_index: Any) -> Any:
     y = zeros(labels.shape, x)
     for i, label in _counted(labels, depth, ignore_index):
         y[i] = x[(*i, label)]
     return y
 
 
-def unpick(x, labels, *, depth, ignore_index):
+def unpick(x: Any, labels: Any, *, depth: int, ignore_index: Any) -> Any:
     y = zeros((*labels.shape, depth), x)
     for i, label in _counted(labels, depth, ignore_index):
         y[(*i, label)] = x[i]
     return y
 
 
-def _labelled(log_p, labels, weight, smoothing, ignore_index, reduction):
+def _labelled(log_p: Any, labels: Any, weight: Any, smoothing: Any, ignore_index: Any, reduction: str) -> Any:
     classes = log_p.shape[-1]
     w = zeros((classes,), log_p) + number(1, log_p) if weight is None else weight
     e = number(smoothing, log_p)
@@ -125,4 +130,7 @@ def _labelled(log_p, labels, weight, smoothing, ignore_index, reduction):
 
 
 _LOSSES = (mse_loss, l1_loss, huber_loss, bce_with_logits, nll_loss, cross_entropy)
-DEFINITIONS = {f.__name__: f for f in (logsumexp, softmax, log_softmax, *_LOSSES)} | {"_pick": pick, "_unpick": unpick}
+DEFINITIONS: dict[str, Callable[..., Any]] = {f.__name__: f for f in (logsumexp, softmax, log_softmax, *_LOSSES)} | {
+    "_pick": pick,
+    "_unpick": unpick,
+}

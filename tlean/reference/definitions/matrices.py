@@ -52,7 +52,7 @@ def _root(x: Any) -> Any:
     return Fraction(up, down)
 
 
-def cholesky(x):
+def cholesky(x: Any) -> Any:
     def factor(a):
         n, a, y = len(a), (a + a.T) * number(0.5, a), zeros(a.shape, a)
         for j in range(n):
@@ -67,7 +67,7 @@ def cholesky(x):
     return _batched(factor, x)
 
 
-def _substitute(t, b, back, unit):
+def _substitute(t: Any, b: Any, back: Any, unit: Any) -> Any:
     # T⁻¹ b for a triangular T, upper where `back`.
     n, y = len(t), b.copy()
     if not unit and any(t[i, i] == 0 for i in range(n)):
@@ -80,11 +80,11 @@ def _substitute(t, b, back, unit):
     return y
 
 
-def solve_triangular(a, b, *, lower, transpose, unit_diagonal):
+def solve_triangular(a: Any, b: Any, *, lower: Any, transpose: Any, unit_diagonal: Any) -> Any:
     return _batched(lambda t, x: _substitute(t.T if transpose else t, x, lower == transpose, unit_diagonal), a, b)
 
 
-def _lu(a):
+def _lu(a: Any) -> Any:
     # L and U in one array by partial pivoting, and the order of the rows.
     n, y, rows = len(a), a.copy(), list(range(len(a)))
     for j in range(a.shape[1]):
@@ -97,7 +97,7 @@ def _lu(a):
     return y, rows
 
 
-def solve(a, b, factors, *, transpose):
+def solve(a: Any, b: Any, factors: Any, *, transpose: Any) -> Any:
     def one(m, x):
         y, rows = _lu(m.T if transpose else m)
         return _substitute(y, _substitute(y, x[rows], False, True), True, False)
@@ -109,7 +109,7 @@ def _signed(rows: list[int]) -> int:
     return -1 if sum(rows[j] > rows[i] for i in range(len(rows)) for j in range(i)) % 2 else 1
 
 
-def det(a, factors):
+def det(a: Any, factors: Any) -> Any:
     def one(m):
         y, rows = _lu(m)
         product = number(_signed(rows), m)
@@ -120,43 +120,43 @@ def det(a, factors):
     return _batched(one, a)
 
 
-def logabsdet(a, factors):
+def logabsdet(a: Any, factors: Any) -> Any:
     return log(np.abs(det(a, factors)))
 
 
-def sign(a, factors):
+def sign(a: Any, factors: Any) -> Any:
     d = det(a, factors)
     return np.where(d > 0, number(1, a), np.where(d < 0, number(-1, a), d))
 
 
-def lu(a, factors):
+def lu(a: Any, factors: Any) -> Any:
     return _batched(lambda m: _lu(m)[0], a)
 
 
-def rows(a, factors):
+def rows(a: Any, factors: Any) -> Any:
     return _batched(lambda m: np.array(_lu(m)[1], dtype=np.int64), a)
 
 
-def factors(a):
+def factors(a: Any) -> Any:
     return np.zeros((*a.shape[:-1], a.shape[-1] + 1), np.int64)
 
 
 # Spectra: by rotations, which need nothing but square roots ---------------------------------------------------------------------
 
 
-def _positive_first(v):
+def _positive_first(v: Any) -> Any:
     # For each column the sign that makes its first component positive, of those above rounding.
     size = np.abs(v)
     bound = 1e-12 * np.max(size, axis=0, initial=0)
     return np.array([1 if v[np.argmax(size[:, j] > bound[j]), j] >= 0 else -1 for j in range(v.shape[1])], dtype=v.dtype)
 
 
-def _need_floats(x, name):
+def _need_floats(x: Any, name: Any) -> None:
     if is_exact(x):
         raise NotExactError(f"{name} are not rational")
 
 
-def _rotated(x):
+def _rotated(x: Any) -> Any:
     # One-sided Jacobi rotations: x V with orthogonal columns, and V.
     n = x.shape[1]
     y, v = x.copy(), _identity(n, n, x)
@@ -178,7 +178,7 @@ def _rotated(x):
     return y, v
 
 
-def _svd(x):
+def _svd(x: Any) -> Any:
     # U, s and V of a matrix with no more columns than rows, of full rank.
     y, v = _rotated(x)
     s = np.sqrt(np.sum(y * y, axis=0))
@@ -186,14 +186,14 @@ def _svd(x):
     return y[:, order] / s[order], s[order], v[:, order]
 
 
-def _thin(x):
+def _thin(x: Any) -> Any:
     if x.shape[0] >= x.shape[1]:
         return _svd(x)
     v, s, u = _svd(x.T)
     return u, s, v
 
 
-def svd(x):
+def svd(x: Any) -> Any:
     _need_floats(x, "singular values")
 
     def one(a):
@@ -204,7 +204,7 @@ def svd(x):
     return _batched(one, x)
 
 
-def eigh(x):
+def eigh(x: Any) -> Any:
     _need_floats(x, "eigenvalues")
 
     def one(a):
@@ -218,7 +218,7 @@ def eigh(x):
     return _batched(one, x)
 
 
-def qr(x):
+def qr(x: Any) -> Any:
     _need_floats(x, "lengths")
 
     def one(a):
@@ -236,7 +236,7 @@ def qr(x):
     return _batched(one, x)
 
 
-def pinv(x):
+def pinv(x: Any) -> Any:
     _need_floats(x, "singular values")
 
     def one(a):
@@ -246,7 +246,7 @@ def pinv(x):
     return _batched(one, x)
 
 
-def lu_tall(x):
+def lu_tall(x: Any) -> Any:
     def one(a):
         y, order = _lu(a)
         return np.concatenate([y, np.array([[number(r, x)] for r in order], dtype=x.dtype).reshape(len(y), 1)], axis=1)
@@ -254,7 +254,7 @@ def lu_tall(x):
     return _batched(one, x)
 
 
-def complement(u):
+def complement(u: Any) -> Any:
     _need_floats(u, "lengths")
 
     def one(a):
@@ -274,7 +274,7 @@ def complement(u):
     return _batched(one, u)
 
 
-def expm(x):
+def expm(x: Any) -> Any:
     _need_floats(x, "exponentials")
 
     def one(a):
@@ -292,7 +292,7 @@ def expm(x):
     return _batched(one, x)
 
 
-DEFINITIONS = {
+DEFINITIONS: dict[str, Callable[..., Any]] = {
     "_linalg_cholesky": cholesky,
     "_linalg_solve_triangular": solve_triangular,
     "_linalg_factors": factors,

@@ -5,33 +5,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from .scalars import sqrt
 
 
-def _gradient(p, g, factor, weight_decay):
+def _gradient(p: Any, g: Any, factor: Any, weight_decay: Any) -> Any:
     return factor * g + weight_decay * p
 
 
-def _mean(old, new, keep):
+def _mean(old: Any, new: Any, keep: Any) -> Any:
     """The running mean that keeps the share `keep` of its old value."""
     return keep * old + (1 - keep) * new
 
 
-def sgd(p, g, hyper):
+def sgd(p: Any, g: Any, hyper: Any) -> Any:
     lr, factor, weight_decay = hyper
     return p - lr * _gradient(p, g, factor, weight_decay)
 
 
-def momentum(p, g, velocity, hyper):
+def momentum(p: Any, g: Any, velocity: Any, hyper: Any) -> Any:
     lr, factor, weight_decay, keep, dampening, nesterov, step = hyper
     g = _gradient(p, g, factor, weight_decay)
     velocity = g if step == 1 else keep * velocity + (1 - dampening) * g
     return p - lr * (g + keep * velocity if nesterov else velocity), velocity
 
 
-def _adam(p, g, m, v, vmax, hyper):
+def _adam(p: Any, g: Any, m: Any, v: Any, vmax: Any, hyper: Any) -> Any:
     lr, factor, weight_decay, beta1, beta2, eps, step, decoupled = hyper
     if decoupled:
         p, g = p * (1 - lr * weight_decay), factor * g
@@ -43,15 +46,15 @@ def _adam(p, g, m, v, vmax, hyper):
     return p, m, v, vmax
 
 
-def adam(p, g, m, v, hyper):
+def adam(p: Any, g: Any, m: Any, v: Any, hyper: Any) -> Any:
     return _adam(p, g, m, v, None, hyper)[:3]
 
 
-def amsgrad(p, g, m, v, vmax, hyper):
+def amsgrad(p: Any, g: Any, m: Any, v: Any, vmax: Any, hyper: Any) -> Any:
     return _adam(p, g, m, v, vmax, hyper)
 
 
-def _rmsprop(p, g, v, mean, velocity, hyper):
+def _rmsprop(p: Any, g: Any, v: Any, mean: Any, velocity: Any, hyper: Any) -> Any:
     lr, factor, weight_decay, alpha, eps, keep = hyper
     g = _gradient(p, g, factor, weight_decay)
     v = _mean(v, g * g, alpha)
@@ -63,30 +66,30 @@ def _rmsprop(p, g, v, mean, velocity, hyper):
     return tuple(x for x in (p - lr * update, v, mean, velocity) if x is not None)
 
 
-def rmsprop(p, g, v, hyper):
+def rmsprop(p: Any, g: Any, v: Any, hyper: Any) -> Any:
     return _rmsprop(p, g, v, None, None, hyper)
 
 
-def rmsprop_momentum(p, g, v, velocity, hyper):
+def rmsprop_momentum(p: Any, g: Any, v: Any, velocity: Any, hyper: Any) -> Any:
     return _rmsprop(p, g, v, None, velocity, hyper)
 
 
-def rmsprop_centred(p, g, v, mean, hyper):
+def rmsprop_centred(p: Any, g: Any, v: Any, mean: Any, hyper: Any) -> Any:
     return _rmsprop(p, g, v, mean, None, hyper)
 
 
-def rmsprop_centred_momentum(p, g, v, mean, velocity, hyper):
+def rmsprop_centred_momentum(p: Any, g: Any, v: Any, mean: Any, velocity: Any, hyper: Any) -> Any:
     return _rmsprop(p, g, v, mean, velocity, hyper)
 
 
-def adagrad(p, g, total, hyper):
+def adagrad(p: Any, g: Any, total: Any, hyper: Any) -> Any:
     lr, factor, weight_decay, lr_decay, eps, step = hyper
     g = _gradient(p, g, factor, weight_decay)
     total = total + g * g
     return p - lr / (1 + (step - 1) * lr_decay) * g / (sqrt(total) + eps), total
 
 
-def adadelta(p, g, v, d, hyper):
+def adadelta(p: Any, g: Any, v: Any, d: Any, hyper: Any) -> Any:
     lr, factor, weight_decay, rho, eps = hyper
     g = _gradient(p, g, factor, weight_decay)
     v = _mean(v, g * g, rho)
@@ -95,4 +98,4 @@ def adadelta(p, g, v, d, hyper):
 
 
 _STEPS = (sgd, momentum, adam, amsgrad, rmsprop, rmsprop_momentum, rmsprop_centred, rmsprop_centred_momentum, adagrad, adadelta)
-DEFINITIONS = {f"_{f.__name__}_step": f for f in _STEPS}
+DEFINITIONS: dict[str, Callable[..., Any]] = {f"_{f.__name__}_step": f for f in _STEPS}

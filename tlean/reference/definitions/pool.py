@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
 from .scalars import exp, log, number, zeros
 
 
-def _out_shape(shape, kernel, stride, padding):
+def _out_shape(shape: Any, kernel: Any, stride: Any, padding: Any) -> Any:
     d = len(kernel)
     return (*shape[:-d], *((n + 2 * p - k) // s + 1 for n, k, s, p in zip(shape[-d:], kernel, stride, padding, strict=True)))
 
 
-def _windows(shape, kernel, stride, padding):
+def _windows(shape: Any, kernel: Any, stride: Any, padding: Any) -> Iterator[Any]:
     """For every output cell: its index, and the indices of the cells of its window in row-major order; None means a padded cell."""
     d = len(kernel)
     for i in np.ndindex(_out_shape(shape, kernel, stride, padding)):
@@ -27,7 +29,7 @@ def _windows(shape, kernel, stride, padding):
         yield i, cells
 
 
-def _pooled(x, kernel, stride, padding, value):
+def _pooled(x: Any, kernel: Any, stride: Any, padding: Any, value: Any) -> Any:
     """The output whose cells are `value(cells)` of their windows."""
     stride = kernel if stride is None else stride
     padding = (0,) * len(kernel) if padding is None else padding
@@ -40,7 +42,7 @@ def _pooled(x, kernel, stride, padding, value):
 # Maximum ---------------------------------------------------------------------------------------------------------------------
 
 
-def _winner(x, cells, pad_value):
+def _winner(x: Any, cells: Any, pad_value: Any) -> Any:
     """(index of the winning cell or None for padding, its value): the first NaN, or else the first maximum."""
     # Padding of −∞ is left out, so that it never wins, and fractions need no infinity.
     taken = [c for c in cells if c is not None] if pad_value == -math.inf else cells
@@ -52,11 +54,11 @@ def _winner(x, cells, pad_value):
     return taken[best], values[best]
 
 
-def max_pool(x, *, kernel, stride=None, padding=None, pad_value=-math.inf):
+def max_pool(x: Any, *, kernel: Any, stride: Any = None, padding: Any = None, pad_value: Any = -math.inf) -> Any:
     return _pooled(x, kernel, stride, padding, lambda cells: _winner(x, cells, pad_value)[1])
 
 
-def max_pool_grad(g, x, argmax, *, kernel, stride, padding, pad_value):
+def max_pool_grad(g: Any, x: Any, argmax: Any, *, kernel: Any, stride: Any, padding: Any, pad_value: Any) -> Any:
     dx = zeros(x.shape, g)
     for i, cells in _windows(x.shape, kernel, stride, padding):
         cell, _ = _winner(x, cells, pad_value)
@@ -65,7 +67,7 @@ def max_pool_grad(g, x, argmax, *, kernel, stride, padding, pad_value):
     return dx
 
 
-def max_pool_gather(h, x, argmax, *, kernel, stride, padding, pad_value):
+def max_pool_gather(h: Any, x: Any, argmax: Any, *, kernel: Any, stride: Any, padding: Any, pad_value: Any) -> Any:
     def at_winner(cells):
         cell, _ = _winner(x, cells, pad_value)
         return number(0, h) if cell is None else h[cell]
@@ -76,12 +78,12 @@ def max_pool_gather(h, x, argmax, *, kernel, stride, padding, pad_value):
 # Mean ------------------------------------------------------------------------------------------------------------------------
 
 
-def avg_pool(x, *, kernel, stride=None, padding=None):
+def avg_pool(x: Any, *, kernel: Any, stride: Any = None, padding: Any = None) -> Any:
     n = number(math.prod(kernel), x)
     return _pooled(x, kernel, stride, padding, lambda cells: sum(x[c] for c in cells if c is not None) / n)
 
 
-def avg_pool_grad(g, *, in_sizes, kernel, stride, padding):
+def avg_pool_grad(g: Any, *, in_sizes: Any, kernel: Any, stride: Any, padding: Any) -> Any:
     n = number(math.prod(kernel), g)
     dx = zeros((*g.shape[: -len(kernel)], *in_sizes), g)
     for i, cells in _windows(dx.shape, kernel, stride, padding):
@@ -94,7 +96,7 @@ def avg_pool_grad(g, *, in_sizes, kernel, stride, padding):
 # Smooth maximum --------------------------------------------------------------------------------------------------------------
 
 
-def smooth_max_pool(x, *, kernel, beta, stride=None, padding=None):
+def smooth_max_pool(x: Any, *, kernel: Any, beta: Any, stride: Any = None, padding: Any = None) -> Any:
     b = number(beta, x)
 
     def smooth(cells):
@@ -108,7 +110,7 @@ def smooth_max_pool(x, *, kernel, beta, stride=None, padding=None):
 # Windows as a separate axis: (*k, C, *in) <-> (*k, C, K, *out), K cells in a window ---------------------------------------
 
 
-def windows(x, *, kernel, stride, padding, pad_value):
+def windows(x: Any, *, kernel: Any, stride: Any, padding: Any, pad_value: Any) -> Any:
     d = len(kernel)
     out = _out_shape(x.shape, kernel, stride, padding)
     y = zeros((*out[:-d], math.prod(kernel), *out[-d:]), x)
@@ -118,7 +120,7 @@ def windows(x, *, kernel, stride, padding, pad_value):
     return y
 
 
-def windows_adjoint(g, *, in_sizes, kernel, stride, padding):
+def windows_adjoint(g: Any, *, in_sizes: Any, kernel: Any, stride: Any, padding: Any) -> Any:
     d = len(kernel)
     dx = zeros((*g.shape[: -d - 1], *in_sizes), g)
     for i, cells in _windows(dx.shape, kernel, stride, padding):
@@ -128,7 +130,7 @@ def windows_adjoint(g, *, in_sizes, kernel, stride, padding):
     return dx
 
 
-DEFINITIONS = {
+DEFINITIONS: dict[str, Callable[..., Any]] = {
     "max_pool": max_pool,
     "max_pool2d": max_pool,
     "max_pool2d_pad": max_pool,

@@ -6,7 +6,9 @@ Source: Salmon, Moraes, Dror & Shaw 2011, "Parallel random numbers: as easy as 1
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
@@ -48,7 +50,7 @@ def _uniform_at(i: int, seed: int, single: bool) -> Fraction:
     return Fraction((words[2 * place] >> 5) * 2**26 + (words[2 * place + 1] >> 6), 2**53)
 
 
-def rand_uniform(dtype, seed, *, shape):
+def rand_uniform(dtype: Any, seed: Any, *, shape: Any) -> Any:
     # float32 has its own numbers; every other kind of number takes those of float64, which it holds exactly.
     single = np.dtype(dtype) == np.float32
     like = np.empty((), dtype=dtype)
@@ -74,7 +76,7 @@ def _pair(words: tuple[int, int, int, int], part: int, single: bool) -> tuple[fl
     return radius, quarter, rest * 2.0 ** (2 - bits)
 
 
-def rand_normal(dtype, seed, *, shape):
+def rand_normal(dtype: Any, seed: Any, *, shape: Any) -> Any:
     single = np.dtype(dtype) == np.float32
     out = np.empty(math.prod(shape), dtype)
     for i in range(out.size):
@@ -89,7 +91,7 @@ def rand_normal(dtype, seed, *, shape):
     return out.reshape(shape)
 
 
-def rand_integers(dtype, seed, *, shape, low, span):
+def rand_integers(dtype: Any, seed: Any, *, shape: Any, low: Any, span: Any) -> Any:
     out = np.empty(math.prod(shape), dtype)
     for i in range(out.size):
         words = philox4x32((i // 2 % _WORD, i // 2 // _WORD, 0, 0), _key(seed))
@@ -98,7 +100,7 @@ def rand_integers(dtype, seed, *, shape, low, span):
     return out.reshape(shape)
 
 
-def loop_seed(seed, step, *, number):
+def loop_seed(seed: Any, step: Any, *, number: Any) -> Any:
     seeds, steps = np.broadcast_arrays(seed, step)
     out = np.empty(seeds.shape, np.int64)
     for i, (s, k) in enumerate(zip(seeds.flat, steps.flat, strict=True)):
@@ -108,7 +110,7 @@ def loop_seed(seed, step, *, number):
     return out
 
 
-def _attempts(i: int, seed: int):
+def _attempts(i: int, seed: int) -> Iterator[Any]:
     # The words of one attempt after the other at element i.
     for k in range(1, 4096):
         yield philox4x32((i % _WORD, i // _WORD, k, 0), _key(seed))
@@ -131,7 +133,7 @@ def _log_gamma_number(a: float, i: int, seed: int) -> float:
     return math.log(d * v)
 
 
-def rand_log_gamma(concentration, seed):
+def rand_log_gamma(concentration: Any, seed: Any) -> Any:
     out = np.empty_like(concentration)
     for i, a in enumerate(concentration.flat):
         out.flat[i] = _log_gamma_number(float(a), i, int(seed))
@@ -166,23 +168,23 @@ def _poisson_number(rate: float, i: int, seed: int) -> int:
     return k
 
 
-def rand_poisson(rate, seed):
+def rand_poisson(rate: Any, seed: Any) -> Any:
     return np.array([_poisson_number(float(r), i, int(seed)) for i, r in enumerate(rate.flat)], np.int64).reshape(rate.shape)
 
 
-def bernoulli_mask(keep_prob, seed, *, shape):
+def bernoulli_mask(keep_prob: Any, seed: Any, *, shape: Any) -> Any:
     u = rand_uniform(keep_prob.dtype, seed, shape=shape)
     return np.where(u < keep_prob[()], number(1, keep_prob), number(0, keep_prob))
 
 
-def dropout(x, seed, *, p, train=True):
+def dropout(x: Any, seed: Any, *, p: Any, train: bool = True) -> Any:
     if not train:
         return x
     keep = number(1 - p, x)
     return x * bernoulli_mask(np.asarray(keep, dtype=x.dtype), seed, shape=x.shape) / keep
 
 
-DEFINITIONS = {
+DEFINITIONS: dict[str, Callable[..., Any]] = {
     "bernoulli_mask": bernoulli_mask,
     "dropout": dropout,
     "_loop_seed": loop_seed,

@@ -63,14 +63,14 @@ def _real(function: Callable[[Any], Any]) -> Callable[[np.ndarray], np.ndarray]:
     return applied
 
 
-exp = _real(np.exp)
-log = _real(np.log)
-sqrt = _real(np.sqrt)
-log1p = _real(np.log1p)
-expm1 = _real(np.expm1)
-tanh = _real(np.tanh)
-sin = _real(np.sin)
-cos = _real(np.cos)
+exp: Callable[[np.ndarray], np.ndarray] = _real(np.exp)
+log: Callable[[np.ndarray], np.ndarray] = _real(np.log)
+sqrt: Callable[[np.ndarray], np.ndarray] = _real(np.sqrt)
+log1p: Callable[[np.ndarray], np.ndarray] = _real(np.log1p)
+expm1: Callable[[np.ndarray], np.ndarray] = _real(np.expm1)
+tanh: Callable[[np.ndarray], np.ndarray] = _real(np.tanh)
+sin: Callable[[np.ndarray], np.ndarray] = _real(np.sin)
+cos: Callable[[np.ndarray], np.ndarray] = _real(np.cos)
 
 
 def erf(x: Any) -> np.ndarray:

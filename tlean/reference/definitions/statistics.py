@@ -3,42 +3,44 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
 from .scalars import exp, number, sqrt
 
 
-def _count(x, axis):
+def _count(x: Any, axis: Any) -> Any:
     return number(int(np.prod([x.shape[a] for a in axis], dtype=int)), x)
 
 
-def prod(x, *, axis, keepdims):
+def prod(x: Any, *, axis: Any, keepdims: bool) -> Any:
     return np.prod(x, axis=axis, keepdims=keepdims)
 
 
-def var(x, *, axis, keepdims, correction):
+def var(x: Any, *, axis: Any, keepdims: bool, correction: Any) -> Any:
     n = _count(x, axis)
     deviation = x - np.sum(x, axis=axis, keepdims=True) / n
     return np.sum(deviation * deviation, axis=axis, keepdims=keepdims) / max(n - number(correction, x), number(0, x))
 
 
-def norm(x, *, axis, keepdims):
+def norm(x: Any, *, axis: Any, keepdims: bool) -> Any:
     return sqrt(np.sum(x * x, axis=axis, keepdims=keepdims))
 
 
 # Running reductions: along an axis, or over all elements in row-major order where it is None.
 
 
-def _along(x, axis):
+def _along(x: Any, axis: Any) -> Any:
     # The array with its axis first, and how to bring a result back; elements that are one array have one axis.
     if axis is None:
         return x.reshape(-1), lambda y: y
     return np.moveaxis(x, axis, 0), lambda y: np.moveaxis(y, 0, axis)
 
 
-def recurrence(a, b, *, axis, lagged, reverse):
+def recurrence(a: Any, b: Any, *, axis: Any, lagged: Any, reverse: Any) -> Any:
     (a, _), (b, back) = _along(a, axis), _along(b, axis)
     y = b.copy()
     order = list(range(len(b)))[:: -1 if reverse else 1]
@@ -47,7 +49,7 @@ def recurrence(a, b, *, axis, lagged, reverse):
     return back(y)
 
 
-def running_product(x, *, axis, exclusive=False, reverse=False):
+def running_product(x: Any, *, axis: Any, exclusive: bool = False, reverse: bool = False) -> Any:
     x, back = _along(x, axis)
     if x.dtype.kind in "bi":
         x = x.astype(np.int64)
@@ -60,7 +62,7 @@ def running_product(x, *, axis, exclusive=False, reverse=False):
     return back(y)
 
 
-def _cummax_places(x, axis):
+def _cummax_places(x: Any, axis: Any) -> Any:
     places, back = _along(np.arange(x.size).reshape(x.shape), axis)
     x, _ = _along(x, axis)
     best = np.array(places)
@@ -74,16 +76,16 @@ def _cummax_places(x, axis):
     return back(best)
 
 
-def cummax(x, *, axis):
+def cummax(x: Any, *, axis: Any) -> Any:
     places = _cummax_places(x, axis)
     return x.reshape(-1)[places.reshape(-1)].reshape(places.shape)
 
 
-def cummax_index(x, *, axis):
+def cummax_index(x: Any, *, axis: Any) -> Any:
     return _cummax_places(x, axis)
 
 
-def cumlogsumexp(x, *, axis):
+def cumlogsumexp(x: Any, *, axis: Any) -> Any:
     x, back = _along(x, axis)
     exp(x[:0])
     return back(np.logaddexp.accumulate(x, axis=0)) if x.size else back(x)
@@ -92,37 +94,37 @@ def cumlogsumexp(x, *, axis):
 # Order: NaN is the greatest, and equal elements stay in their order. Descending, the greatest come first.
 
 
-def argsort(x, *, axis, descending):
+def argsort(x: Any, *, axis: Any, descending: bool) -> Any:
     x, back = _along(x, axis)
     y = np.empty(x.shape, dtype=np.int64)
     for i in np.ndindex(x.shape[1:]):
         line = x[(slice(None), *i)]
-        order = sorted(range(len(line)), key=lambda j, line=line: _rank(line[j]), reverse=descending)
-        y[(slice(None), *i)] = order
+        ranks = [_rank(value) for value in line]
+        y[(slice(None), *i)] = sorted(range(len(line)), key=ranks.__getitem__, reverse=descending)
     return back(y)
 
 
-def _rank(v):
+def _rank(v: Any) -> Any:
     return (1, 0) if v != v else (0, v)
 
 
-def sort(x, *, axis, descending):
+def sort(x: Any, *, axis: Any, descending: bool) -> Any:
     index = argsort(x, axis=axis, descending=descending)
     return x.reshape(-1)[index] if axis is None else np.take_along_axis(x, index, axis)
 
 
-def topk_index(x, *, k, axis, largest):
+def topk_index(x: Any, *, k: Any, axis: Any, largest: Any) -> Any:
     return np.take(argsort(x, axis=axis, descending=largest), range(k), axis=axis)
 
 
-def searchsorted(a, v, *, side):
+def searchsorted(a: Any, v: Any, *, side: Any) -> Any:
     # By halves: so there is one answer where a is not sorted, too.
     find = bisect_left if side == "left" else bisect_right
     keys = [_rank(w) for w in a]
     return np.array([find(keys, _rank(u)) for u in v.flat], dtype=np.int64).reshape(v.shape)
 
 
-DEFINITIONS = {
+DEFINITIONS: dict[str, Callable[..., Any]] = {
     "sort": sort,
     "argsort": argsort,
     "_topk_index": topk_index,

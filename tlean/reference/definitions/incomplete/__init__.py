@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from ..scalars import NotExactError, is_exact
 
 
-def _summed(f: Callable, like: np.ndarray) -> np.ndarray:
+def _summed(f: Callable[..., Any], like: np.ndarray) -> np.ndarray:
     # ∫₀^∞ f(u) du with u = exp(τ − exp(−τ)).
     tau = np.arange(-128, 512).astype(like.dtype) / 32
     u = np.exp(tau - np.exp(-tau))
@@ -18,7 +19,7 @@ def _summed(f: Callable, like: np.ndarray) -> np.ndarray:
     return np.nansum(values, axis=-1)
 
 
-def _gamma(a, x):
+def _gamma(a: Any, x: Any) -> Any:
     # ∫ t^(a − 1) e^(−t) dt below and above x, t = x·exp(∓u); both over x^a·e^(−x).
     lower = _summed(lambda u: np.exp(-a * u - x * np.expm1(-u)), a)
     upper = _summed(lambda u: np.exp(a * u - x * np.expm1(u)), a)
@@ -26,7 +27,7 @@ def _gamma(a, x):
     return _ends(lower, upper, x == 0, x == np.inf, (a > 0) & (x >= 0))
 
 
-def _beta(a, b, x, y):
+def _beta(a: Any, b: Any, x: Any, y: Any) -> Any:
     # ∫ t^(a − 1) (1 − t)^(b − 1) dt below and above x = 1 − y, t = x·exp(−u), 1 − t = y·exp(−u).
     lower = _summed(lambda u: np.exp(-a * u + (b - 1) * np.log1p(-x * np.expm1(-u) / y)), a) / y[..., 0]
     upper = _summed(lambda u: np.exp(-b * u + (a - 1) * np.log1p(-y * np.expm1(-u) / x)), a) / x[..., 0]
@@ -34,7 +35,7 @@ def _beta(a, b, x, y):
     return _ends(lower, upper, x == 0, y == 0, (a > 0) & (b > 0) & (x >= 0) & (y >= 0))
 
 
-def _student(df, w):
+def _student(df: Any, w: Any) -> Any:
     # ∫ cosh(t)^(−df) dt below and above w, where x = √df·sinh w; both over cosh(w)^(−df).
     def grown(u):
         return np.exp(-df * (u + np.log((1 + np.exp(-2 * u)) / 2 - np.tanh(w) * (1 - np.exp(-2 * u)) / 2)))
@@ -47,30 +48,30 @@ def _student(df, w):
     return _ends(lower, upper, w == -np.inf, w == np.inf, df > 0)
 
 
-def _ends(lower, upper, first, last, known):
+def _ends(lower: Any, upper: Any, first: Any, last: Any, known: Any) -> Any:
     lower, upper = np.where(first, 0, np.where(last, 1, lower)), np.where(last, 0, np.where(first, 1, upper))
     return np.where(known, lower, np.nan), np.where(known, upper, np.nan)
 
 
-def _sinh_place(df, x):
+def _sinh_place(df: Any, x: Any) -> Any:
     return df, np.arcsinh(x / np.sqrt(df))
 
 
-def _halves(a, b, x):
+def _halves(a: Any, b: Any, x: Any) -> Any:
     return a, b, x, 1 - x
 
 
-def _share(parts, upper):
+def _share(parts: Any, upper: Any) -> Any:
     with np.errstate(all="ignore"):
         return parts[1 if upper else 0] / (parts[0] + parts[1])
 
 
-def _need_floats(arrays):
+def _need_floats(arrays: Any) -> None:
     if any(is_exact(x) for x in arrays):
         raise NotExactError("an integral has no rational value")
 
 
-def _over(integrals: Callable, place: Callable) -> Callable:
+def _over(integrals: Callable[..., Any], place: Callable[..., Any]) -> Callable[..., Any]:
     # The share of the integral below a point, or above it; in the widest floats.
     def value(*arrays, upper):
         _need_floats(arrays)
@@ -81,7 +82,14 @@ def _over(integrals: Callable, place: Callable) -> Callable:
     return value
 
 
-def _inverse(integrals: Callable, place: Callable, low: float, high: float, of_place: Callable, ends: tuple[float, float]) -> Callable:
+def _inverse(
+    integrals: Callable[..., Any],
+    place: Callable[..., Any],
+    low: float,
+    high: float,
+    of_place: Callable[..., Any],
+    ends: tuple[float, float],
+) -> Callable[..., Any]:
     # The point with a given share, by halving an interval of its logarithm, or whatever `place` takes.
     def value(*arrays, upper):
         _need_floats(arrays)
@@ -107,7 +115,7 @@ def _inverse(integrals: Callable, place: Callable, low: float, high: float, of_p
     return value
 
 
-DEFINITIONS: dict[str, Callable] = {
+DEFINITIONS: dict[str, Callable[..., Any]] = {
     "_gammainc": _over(_gamma, lambda a, x: (a, x)),
     "_gammaincinv": _inverse(_gamma, lambda a, u: (a, np.exp(u)), -800.0, 40.0, lambda a, u: np.exp(u), (0.0, np.inf)),
     "_betainc": _over(_beta, _halves),
