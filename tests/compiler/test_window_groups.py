@@ -124,3 +124,13 @@ def test_a_value_in_ranges_of_two_kinds():
     np.testing.assert_array_equal(first.numpy()[1:-1, 1:-1], np.full((38, 46), 0.3 * 2.0 + 0.3))
     np.testing.assert_array_equal(second.numpy()[:38, 2:48], np.full((38, 46), 1.0 + (0.3 * 2.0 + 0.3)))
     assert first.numpy()[0].tolist() == [1.0] * 48 and second.numpy()[:, :2].tolist() == [[1.0, 1.0]] * 40
+
+
+def test_a_group_that_fills_a_box_makes_no_sum():
+    # What is summed is of a window that the box reads, too: it has the elements of the group, and another place.
+    def f(u, v):
+        return u.at[2:3, 0:1098].add(v[1:2, 2:]), tl.sum(v[1:2, 2:] * -4.0)
+
+    u, v = np.random.default_rng(3).normal(size=(2, 3, 1100))
+    for value, wanted in zip(tl.jit(f)(u, v), f(tl.neg(-u), tl.neg(-v)), strict=True):
+        np.testing.assert_array_equal(value, wanted)

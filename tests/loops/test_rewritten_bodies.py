@@ -28,3 +28,13 @@ def test_multiples_of_a_part_are_made_of_the_whole():
 
     for rolled, written in gradients(loop, np.random.default_rng(1).normal(size=4)):
         np.testing.assert_allclose(rolled, written, rtol=1e-13)
+
+
+def test_parts_that_are_added_to_twice():
+    # The adjoint of each takes the part out of the cotangent and puts it back: the second does so with what the first restored.
+    def loop(unroll, x, y):
+        return tl.scan(lambda c, _: (c.at[1:].add(y).at[1:].add(tl.sin(y)), None), x, length=2, unroll=unroll)[0] ** 2
+
+    rng = np.random.default_rng(2)
+    for rolled, written in gradients(loop, rng.normal(size=4), rng.normal(size=3)):
+        np.testing.assert_allclose(rolled, written, rtol=1e-13)

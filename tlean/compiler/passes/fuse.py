@@ -112,9 +112,9 @@ def steps_of(graph: Graph, ops: Sequence[Bound], returned: set[int], target: Tar
         if whole is not None:
             steps.append(target.instruction(graph, whole, (whole.made,)))
             continue
-        boxes = {op.made for op in item.ops if op.fills}
-        # A value that is only summed: the group makes its sums, in place of the items that would.
-        only = {v: [r for i in readers[v] if isinstance(r := items[i], Bound)] for v in visible if v not in returned and v not in boxes}
+        # A value that is only summed: the group makes its sums, in place of the items that would. One that fills boxes makes none.
+        summable = [] if any(op.fills for op in item.ops) else [v for v in visible if v not in returned]
+        only = {v: [r for i in readers[v] if isinstance(r := items[i], Bound)] for v in summable}
         only = {v: ops for v, ops in only.items() if len(ops) == len(readers[v])}
         sums, *others = (only and tails_of(item.ops, only, item.kind, graph, target.sums_rows)) or [[]]
         # What is summed in another way is made once more for that, if it is little work.

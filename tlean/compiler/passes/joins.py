@@ -53,7 +53,8 @@ def _restored(graph: Graph) -> Graph:
             continue
         where = {(tuple(n.options["starts"]), tuple(n.options["steps"])) for n in (rest, piece, taken)}
         if len(where) == 1 and taken.inputs[0] == whole and graph.specs[taken.outputs[0]].shape == graph.specs[zeros.outputs[0]].shape:
-            same[node.outputs[0]] = whole  # type: ignore[assignment]
+            # Such a sum may be the array of another.
+            same[node.outputs[0]] = same.get(whole, whole)  # type: ignore[arg-type, assignment]
     if not same:
         return graph
     nodes = [n._replace(inputs=tuple([same.get(i, i) for i in n.inputs])) for n in graph.nodes if n.outputs[0] not in same]  # type: ignore[arg-type, misc]
