@@ -188,3 +188,15 @@ def test_moments_of_vectors() -> None:
     close(tl.stats.multivariate_normal.entropy(mean, cov), scipy_stats.multivariate_normal.entropy(mean, cov))
     close(tl.stats.multivariate_normal.mean(mean, cov), mean)
     close(tl.stats.multivariate_normal.var(mean, cov), [2.0, 0.5])
+
+
+def test_what_is_no_number_has_no_density():
+    """NaN stays NaN, beside points of the support and outside it, at once and compiled."""
+    for law, params in (("gamma", (2.0,)), ("beta", (2.0, 3.0)), ("poisson", (3.5,)), ("bernoulli", (0.3,))):
+        ours, theirs = getattr(tl.stats, law), getattr(scipy_stats, law)
+        names = ("logpdf", "pdf") if hasattr(ours, "logpdf") else ("logpmf", "pmf", "cdf", "sf", "logcdf", "logsf")
+        for name in names:
+            x = np.array([np.nan, -1.0, 1.0, np.inf][: 4 if law == "bernoulli" else 3])
+            wanted = getattr(theirs, name)(x, *params)
+            for run in (getattr(ours, name), tl.jit(getattr(ours, name))):
+                np.testing.assert_allclose(run(x, *params), wanted, rtol=1e-9)

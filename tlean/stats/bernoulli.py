@@ -18,7 +18,7 @@ def logpmf(k: Any, p: Any) -> Any:
         k, p: numbers or arrays that broadcast.
     """
     k, p = floats(k, p)
-    inside = F.logical_or(F.equal(k, 0.0), F.equal(k, 1.0))
+    inside = F.logical_or(F.logical_or(F.equal(k, 0.0), F.equal(k, 1.0)), F.isnan(k))
     k = F.where(inside, k, 0.0)
     return within(inside, F.xlogy(k, p) + F.xlog1py(1.0 - k, -p))
 
@@ -50,7 +50,7 @@ def cdf(k: Any, p: Any) -> Any:
         k, p: numbers or arrays that broadcast.
     """
     k, p = floats(k, p)
-    return F.where(F.less(k, 0.0), 0.0, F.where(F.less(k, 1.0), 1.0 - p, F.ones_like(p)))
+    return F.where(F.less(k, 0.0), 0.0, F.where(F.less(k, 1.0), 1.0 - p, F.where(F.isnan(k), k, 1.0)))
 
 
 def sf(k: Any, p: Any) -> Any:
@@ -60,7 +60,7 @@ def sf(k: Any, p: Any) -> Any:
         k, p: numbers or arrays that broadcast.
     """
     k, p = floats(k, p)
-    return F.where(F.less(k, 0.0), 1.0, F.where(F.less(k, 1.0), p, F.zeros_like(p)))
+    return F.where(F.less(k, 0.0), 1.0, F.where(F.less(k, 1.0), p, F.where(F.isnan(k), k, 0.0)))
 
 
 def logcdf(k: Any, p: Any) -> Any:
@@ -70,7 +70,7 @@ def logcdf(k: Any, p: Any) -> Any:
         k, p: numbers or arrays that broadcast.
     """
     k, p = floats(k, p)
-    return F.where(F.less(k, 0.0), -math.inf, F.where(F.less(k, 1.0), F.log1p(-p), F.zeros_like(p)))
+    return F.where(F.less(k, 0.0), -math.inf, F.where(F.less(k, 1.0), F.log1p(-p), F.where(F.isnan(k), k, 0.0)))
 
 
 def logsf(k: Any, p: Any) -> Any:
@@ -80,7 +80,7 @@ def logsf(k: Any, p: Any) -> Any:
         k, p: numbers or arrays that broadcast.
     """
     k, p = floats(k, p)
-    return F.where(F.less(k, 0.0), 0.0, F.where(F.less(k, 1.0), F.log(p), F.full_like(p, -math.inf)))
+    return F.where(F.less(k, 0.0), 0.0, F.where(F.less(k, 1.0), F.log(p), F.where(F.isnan(k), k, -math.inf)))
 
 
 def ppf(q: Any, p: Any) -> Any:

@@ -18,7 +18,7 @@ def logpdf(x: Any, a: Any, b: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """
     x, a, b, loc, scale = floats(x, a, b, loc, scale)
     z = (x - loc) / scale
-    inside = F.logical_and(F.greater_equal(z, 0.0), F.less_equal(z, 1.0))
+    inside = F.logical_not(F.logical_or(F.less(z, 0.0), F.greater(z, 1.0)))
     z = F.where(inside, z, 0.5)
     return within(inside, F.xlogy(a - 1.0, z) + F.xlog1py(b - 1.0, -z) - F.betaln(a, b) - F.log(scale))
 

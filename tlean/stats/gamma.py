@@ -18,7 +18,7 @@ def logpdf(x: Any, a: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """
     x, a, loc, scale = floats(x, a, loc, scale)
     z = (x - loc) / scale
-    inside = F.greater_equal(z, 0.0)
+    inside = F.logical_not(F.less(z, 0.0))
     z = F.where(inside, z, 1.0)
     return within(inside, F.xlogy(a - 1.0, z) - z - F.lgamma(a) - F.log(scale))
 

@@ -19,7 +19,7 @@ def logpmf(k: Any, mu: Any) -> Any:
         k, mu: numbers or arrays that broadcast.
     """
     k, mu = floats(k, mu)
-    inside = count(k)
+    inside = F.logical_or(count(k), F.isnan(k))
     k = F.where(inside, k, 0.0)
     return within(inside, F.xlogy(k, mu) - F.lgamma(k + 1.0) - mu)
 
