@@ -247,10 +247,12 @@ def _container(value: Any) -> Any:
     if value is None or value == "*":
         return value
     items = tuple(_container(v) for v in value["items"])
-    data = tuple(map(str, value["keys"])) if value["kind"] == "dict" else len(items)
-    if value["kind"] == "dict" and (len(data) != len(items) or list(data) != sorted(set(value["keys"]))):
+    if value["kind"] != "dict":
+        return _KINDS[value["kind"]], len(items), items
+    keys = tuple(map(str, value["keys"]))
+    if len(keys) != len(items) or list(keys) != sorted(set(value["keys"])):
         raise DataError(f"a dict of {len(items)} entries has the keys {value['keys']}")
-    return _KINDS[value["kind"]], data, items
+    return dict, keys, items
 
 
 def _stored(entry: Mapping[str, Any], arrays: Mapping[str, AnyTensor]) -> Param:
