@@ -65,3 +65,9 @@ def test_errors():
         tl.to_torch_function(3)
     with pytest.raises(tl.DTypeError, match="__dlpack__ is needed"):
         tl.from_dlpack([1.0])
+
+
+@pytest.mark.parametrize("x", [torch.eye(2).to_sparse(), torch.ones(2, device="meta")])
+def test_tensors_without_dense_values_are_refused(x):
+    with pytest.raises(tl.DTypeError, match="a dense tensor with values"):
+        tl.from_torch(x)

@@ -141,3 +141,27 @@ def test_damage_is_an_error_and_nothing_else(tmp_path):
         except tl.DataError:
             refused += 1
     assert refused > 100
+
+
+def test_numbers_of_python_have_the_dtypes_of_the_program(tmp_path):
+    path, x = tmp_path / "f.safetensors", np.arange(3.0)
+    tl.save_program(path, lambda x, k, c: x[k] * k * c, x, 2, 0.1)
+    f = tl.load_program(path)
+    assert f(x, 2, 0.1).item() == x[2] * 2 * 0.1
+    with pytest.raises(tl.ShapeError, match="argument 1 must be"):
+        f(x, 2.5, 0.1)
+    with pytest.raises(tl.OptionError, match="no keyword arguments, got z"):
+        f(x, 2, 0.1, z=1)
+
+
+@pytest.mark.parametrize("old, new", [('"reverse":false', '"reverse":null'), ('"keys":["a","b"]', '"keys":["a"]')])
+def test_damage_that_only_a_call_would_meet(old, new, tmp_path):
+    path = tmp_path / "f.safetensors"
+    tl.save_program(path, lambda p: tl.scan(lambda c, z: (c * z, c), p["a"], p["b"]), {"a": np.ones(()), "b": np.ones(3)})
+    data = path.read_bytes()
+    old, new = (s.replace('"', '\\"').encode() for s in (old, new))
+    assert old in data
+    head = data[8 : 8 + int.from_bytes(data[:8], "little")].replace(old, new)
+    path.write_bytes(len(head).to_bytes(8, "little") + head + data[8 + int.from_bytes(data[:8], "little") :])
+    with pytest.raises(tl.DataError, match="damaged"):
+        tl.load_program(path)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -48,3 +51,8 @@ def test_a_network_of_the_users_own():
     assert cross_val_score(model, x, y, cv=2).mean() > 0.8
     again = [Regressor(epochs=3, random_state=5).fit(x, y).predict(x).tobytes() for _ in range(2)]
     assert again[0] == again[1]
+
+
+def test_without_scikit_learn_the_error_says_what_to_install():
+    code = "import sys; sys.modules['sklearn'] = None\nimport tlean as tl\ntry: tl.sklearn\nexcept ImportError as error: print(error)"
+    assert "pip install 'tlean[sklearn]'" in subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout

@@ -68,6 +68,8 @@ def from_torch(x: Any) -> Any:
     torch = torch_package("from_torch")
     if not isinstance(x, torch.Tensor):
         raise DTypeError(f"from_torch: a torch.Tensor is needed, got {type(x).__name__}")
+    if x.layout is not torch.strided or x.is_meta:
+        raise DTypeError(f"from_torch: a dense tensor with values is needed, got layout {x.layout} on device {x.device}")
     x = x.detach().resolve_conj().resolve_neg()
     return from_dlpack((x.float() if x.dtype in (torch.bfloat16, torch.float16) else x).contiguous())
 

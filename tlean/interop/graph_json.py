@@ -108,7 +108,9 @@ def _record(call: Mapping[str, Any], arrays: Mapping[str, AnyTensor]) -> OpDef:
     if name == "scan":
         (body,) = bodies
         _within(body, call["carries"], call["xs"])
-        return scan_record(body, call["carries"], call["xs"], _count(call["length"]), call["reverse"], call["sweep"], call["unroll"])
+        return scan_record(
+            body, call["carries"], call["xs"], _count(call["length"]), _truth(call["reverse"]), call["sweep"], call["unroll"]
+        )
     if name == "while_loop":
         condition, body = bodies
         _within(body, call["carries"])
@@ -127,6 +129,12 @@ def _within(body: Graph, *counts: Any) -> None:
 def _count(value: Any) -> int:
     if type(value) is not int or value < 0:
         raise DataError(f"a count must be an integer of at least 0, got {value!r}")
+    return value
+
+
+def _truth(value: Any) -> bool:
+    if type(value) is not bool:
+        raise DataError(f"a direction must be true or false, got {value!r}")
     return value
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from tlean import tree
 from tlean._core.array import AnyTensor, as_tensor
 from tlean.compiler.graph import Graph, replay
+from tlean.dtypes import FLOAT
 from tlean.errors import DataError, OptionError, ShapeError, TleanError
 from tlean.files import readable, replacing
 from tlean.loops.bodies import drawn_seed, leaf
@@ -87,10 +88,25 @@ class SavedProgram(Module):
             options: none.
 
         Returns: what the function that was saved returned.
-        Raises: ShapeError for arguments of other shapes or another structure.
+        Raises: OptionError for a keyword argument; ShapeError for arguments of other shapes or another structure.
         """
         program, inputs = program_of(args, options)
+        if options:
+            raise OptionError(f"{self._name}: a program of a file takes no keyword arguments, got {', '.join(options)}")
+        inputs = self._numbers(inputs)
         return self._compiled(*inputs) if program is None else super().__call__(program, *inputs)
+
+    def _numbers(self, inputs: Sequence[Any]) -> tuple[Any, ...]:
+        # Numbers of Python have the dtypes that they were saved with; a fraction is no integer.
+        leaves, structure = tree.flatten(tuple(inputs))
+        if structure != self._arguments:
+            return tuple(inputs)
+        kinds = {"bool": (bool,), "int64": (bool, int)}
+        for k, (x, spec) in enumerate(zip(leaves, self.inputs, strict=True)):
+            if not spec.shape and type(x) in kinds.get(spec.dtype, (bool, int, float)):
+                leaves[k] = as_tensor(x, spec.dtype)
+        made: tuple[Any, ...] = tree.unflatten(structure, leaves)
+        return made
 
     def forward(self, ops: Any, *inputs: Any) -> Any:
         """The result for these arguments.
@@ -101,7 +117,7 @@ class SavedProgram(Module):
 
         Raises: ShapeError.
         """
-        leaves, structure = tree.flatten(inputs)
+        leaves, structure = tree.flatten(self._numbers(inputs))
         if structure != self._arguments:
             raise ShapeError(f"{self._name}: the arguments must be {tree.describe(self._arguments)}, got {tree.describe(structure)}")
         state = vars(self)
@@ -145,9 +161,9 @@ def save_program(path: str | os.PathLike[str], f: Any, *examples: Any) -> None:
         [2.0, 4.0, 6.0]
     """
     safetensors = package()
-    specs = [spec_tree(x) for x in examples]
-    leaves, structure = tree.flatten(tuple(specs))
+    leaves, structure = tree.flatten(tuple(spec_tree(x) for x in examples))
     dtype = "float64" if any(s.dtype == "float64" for s in leaves) else "float32"
+    leaves = [s.resolved(dtype) for s in leaves]
     graph = Traced(dtype, Captured(f, frozen=True, own=True))
     refs = [graph.arg(k, s) for k, s in enumerate(leaves)]
     trace = Trace(graph, Recorder("save_program", f)(graph, *tree.unflatten(structure, refs)))
@@ -217,8 +233,11 @@ def spec_tree(value: Any) -> Any:
     for x in leaves:
         if isinstance(x, Spec):
             specs.append(as_spec(x).resolved("float32"))
+        elif type(x) is float:
+            # As exact as what it meets.
+            specs.append(Spec((), FLOAT))
         else:
-            tensor = as_tensor(x) if hasattr(x, "dtype") else as_tensor(x, "float32" if isinstance(x, float) else None)
+            tensor = as_tensor(x)
             specs.append(Spec(tuple(tensor.shape), tensor.dtype))
     return tree.unflatten(structure, specs)
 
@@ -238,8 +257,12 @@ def _container(value: Any) -> Any:
     if value is None or value == "*":
         return value
     items = tuple(_container(v) for v in value["items"])
-    data = tuple(map(str, value["keys"])) if value["kind"] == "dict" else len(items)
-    return _KINDS[value["kind"]], data, items
+    if value["kind"] != "dict":
+        return _KINDS[value["kind"]], len(items), items
+    keys = tuple(map(str, value["keys"]))
+    if len(keys) != len(items) or list(keys) != sorted(set(value["keys"])):
+        raise DataError(f"a dict of {len(items)} entries has the keys {value['keys']}")
+    return dict, keys, items
 
 
 def _stored(entry: Mapping[str, Any], arrays: Mapping[str, AnyTensor]) -> Param:
