@@ -1,7 +1,7 @@
 """What each rank of a job on devices does for test_fake_nccl.py: `mpiexec -n 2 python tests/distributed/nccl_ranks.py FOLDER CALL…`.
 
 The package nccl4py is NVIDIA's; the library below it is the stand-in. Each rank writes what it has to
-`FOLDER/RANK.json`. The calls are those of NCCL that fail, each in a training of its own; with `:n` the n-th of them.
+`FOLDER/RANK.json`. The calls are those of NCCL that fail, each in a separate training; with `:n` the n-th of them.
 """
 
 from __future__ import annotations

@@ -176,29 +176,9 @@ CALL ncclCommInitRankScalable(ncclComm_t *made, int ranks, int rank, int ids, co
     return SUCCESS;
 }
 
-static ncclResult_t end(ncclComm_t comm) {
-    munmap(comm->shared, sizeof(Shared));
-    free(comm);
-    return SUCCESS;
-}
-
-CALL ncclCommDestroy(ncclComm_t comm) {
-    ncclResult_t result = enter("ncclCommDestroy", "");
-    return result ? result : end(comm);
-}
-
-CALL ncclCommAbort(ncclComm_t comm) {
-    ncclResult_t result = enter("ncclCommAbort", "");
-    return result ? result : end(comm);
-}
-
 CALL ncclCommCount(ncclComm_t comm, int *count) { return *count = comm->ranks, SUCCESS; }
 CALL ncclCommUserRank(ncclComm_t comm, int *rank) { return *rank = comm->rank, SUCCESS; }
 CALL ncclCommCuDevice(ncclComm_t comm, int *device) { return *device = comm->device, SUCCESS; }
-CALL ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t *error) { return *error = SUCCESS, comm ? SUCCESS : ARGUMENT; }
-CALL ncclGetVersion(int *version) { return *version = 23000, SUCCESS; }
-
-EXPORTED const char *ncclGetLastError(ncclComm_t comm) { return comm ? "" : "no communicator"; }
 
 EXPORTED const char *ncclGetErrorString(ncclResult_t result) {
     static const char *texts[] = {"no error", "unhandled cuda error", "unhandled system error", "internal error",
