@@ -132,6 +132,17 @@ DRIVER cuGetErrorString(CUresult code, const char **text) {
     return CUDA_SUCCESS;
 }
 DRIVER cuGetErrorName(CUresult, const char **text) { *text = "HOST_EMULATION"; return CUDA_SUCCESS; }
+/* How cuda.bindings finds its calls, which nccl4py makes: the latest form of each, as the headers do. */
+DRIVER cuGetProcAddress_v2(const char *name, void **address, int, cuuint64_t, CUdriverProcAddressQueryResult *status) {
+    Dl_info own;
+    void *library = dladdr(reinterpret_cast<void *>(cuInit), &own) ? dlopen(own.dli_fname, RTLD_NOW | RTLD_NOLOAD) : nullptr;
+    *address = nullptr;
+    for (const char *form : {"_v4", "_v3", "_v2", ""})
+        if (library && !*address) *address = dlsym(library, (std::string(name) + form).c_str());
+    if (library) dlclose(library);
+    if (status) *status = *address ? CU_GET_PROC_ADDRESS_SUCCESS : CU_GET_PROC_ADDRESS_SYMBOL_NOT_FOUND;
+    return *address ? CUDA_SUCCESS : CUDA_ERROR_NOT_FOUND;
+}
 
 // Contexts ----------------------------------------------------------------------------------------------------------------
 

@@ -1,12 +1,16 @@
 """Sums of arrays that are on GPUs, by NCCL through NVIDIA's package nccl4py: one process for each GPU.
 
-Written to the package's documentation and tested with a stand-in for it; it has not been measured on several GPUs.
+Tested with the package on a stand-in for NCCL's library; it has not been measured on several GPUs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+
+from tlean.errors import DeviceError
+
+from .world import RankError
 
 
 def package() -> Any:
@@ -25,13 +29,31 @@ class DeviceSum:
         nccl: the package.
         world: the ranks.
         where: the device's context.
+
+    Raises: DeviceError that names the call of NCCL that failed; RankError on the others where it was one of rank 0 alone.
     """
 
     def __init__(self, nccl: Any, world: Any, where: Any) -> None:
-        self._nccl, self._where = nccl, where
-        unique = world.share(bytes(nccl.get_unique_id()) if world.root else None)
-        with where.current():
-            self._comm = nccl.Communicator.init(world.size, world.rank, nccl.UniqueId.from_bytes(unique))
+        self._nccl, self._where, self._rank = nccl, where, world.rank
+        unique, failure = None, None
+        if world.root:
+            try:
+                unique = bytes(nccl.get_unique_id())
+            except Exception as error:
+                failure = error
+        unique = world.share(unique)
+        if failure is not None:
+            raise self._error("ncclGetUniqueId", failure) from failure
+        if unique is None:
+            raise RankError("distributed: rank 0 could not begin the sums over devices: ncclGetUniqueId failed there")
+        try:
+            with where.current():
+                self._comm = nccl.Communicator.init(world.size, world.rank, nccl.UniqueId.from_bytes(unique))
+        except Exception as error:
+            raise self._error("ncclCommInitRank", error) from error
+
+    def _error(self, call: str, error: Exception) -> DeviceError:
+        return DeviceError(f"distributed: {call} failed on rank {self._rank}: {error}")
 
     @classmethod
     def of(cls, world: Any, where: Any) -> DeviceSum | None:
@@ -52,8 +74,15 @@ class DeviceSum:
 
         Args:
             arrays: the same shapes on every rank, in one order; nothing else holds their memory.
+
+        Raises: DeviceError that names the call of NCCL that failed.
         """
-        stream = int(self._where.stream.handle)
-        with self._where.current(), self._nccl.group():
-            for array in arrays:
-                self._comm.allreduce(array, array, self._nccl.SUM, stream=stream)
+        stream, call = int(self._where.stream.handle), "ncclGroupStart"
+        try:
+            with self._where.current(), self._nccl.group():
+                for array in arrays:
+                    call = "ncclAllReduce"
+                    self._comm.allreduce(array, array, self._nccl.SUM, stream=stream)
+                call = "ncclGroupEnd"
+        except Exception as error:
+            raise self._error(call, error) from error
