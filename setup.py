@@ -35,6 +35,7 @@ HOT = [
     "reduce/truth",
     "reduce/running",
     "order/order",
+    "recurrent/cells",
     "layout/layout",
     "layout/convert",
     "layout/create",

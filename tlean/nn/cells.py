@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tlean.arguments import truth
+from tlean.compiler.graph import Graph
 from tlean.errors import OptionError, ShapeError
+from tlean.ops.recurrent.cells import gru_parts, lstm_parts
+from tlean.programs.running import backend_itself
 
 from .basic import positive
 from .init import Initialiser, uniform
@@ -33,10 +36,11 @@ def nonlinearity_of(layer: str, name: Any) -> str:
     return str(name)
 
 
-def gates(ops: Any, y: Any, count: int) -> list[Any]:
-    """The gates of `(N, count·size)`, each `(N, size)`."""
-    batch, size = y.shape[0], y.shape[1] // count
-    return [ops.slice(y, (0, k * size), (batch, (k + 1) * size)) for k in range(count)]
+def _one_step(ops: Any, record: str, parts: Any, inputs: tuple[Any, ...], count: int) -> tuple[Any, ...]:
+    # One op in a program; a tape has no place for one of several outputs. The bits are the same.
+    program = backend_itself(ops)
+    made = program.apply(record, inputs, {}) if isinstance(program, Graph) else parts(ops, *inputs)
+    return tuple(made[:count])
 
 
 class Kind:
@@ -83,10 +87,7 @@ class Gated(Kind):
 
     def step(self, ops: Any, x: Any, state: tuple[Any, ...], weight: Any, bias: Any) -> tuple[Any, ...]:
         (h,) = state
-        (xr, xz, xn), (hr, hz, hn) = gates(ops, x, 3), gates(ops, ops.linear(weight, bias, h), 3)
-        r, z = ops.sigmoid(ops.add(xr, hr)), ops.sigmoid(ops.add(xz, hz))
-        n = ops.tanh(ops.add(xn, ops.mul(r, hn)))
-        return (ops.add(n, ops.mul(z, ops.sub(h, n))),)
+        return _one_step(ops, "_gru_cell", gru_parts, (x, ops.linear(weight, bias, h), h), 1)
 
 
 class LongShort(Kind):
@@ -97,9 +98,7 @@ class LongShort(Kind):
 
     def step(self, ops: Any, x: Any, state: tuple[Any, ...], weight: Any, bias: Any) -> tuple[Any, ...]:
         h, c = state
-        i, f, g, o = gates(ops, ops.add(x, ops.linear(weight, None, h)), 4)
-        c = ops.add(ops.mul(ops.sigmoid(f), c), ops.mul(ops.sigmoid(i), ops.tanh(g)))
-        return ops.mul(ops.sigmoid(o), ops.tanh(c)), c
+        return _one_step(ops, "_lstm_cell", lstm_parts, (x, ops.linear(weight, None, h), c), 2)
 
 
 def projected(ops: Any, kind: Kind, x: Any, weight: Any, bias: Any, other: Any) -> Any:

@@ -10,7 +10,7 @@ _FAMILIES = (
     "elementwise", "logic", "formulas.numbers", "formulas.elementary", "formulas.activation", "formulas.special", "integers", "creation",
     "layout", "rows", "indexing", "reduce", "linalg", "conv", "pool", "softmax", "statistics", "norm", "attention", "loss", "random",
     "optim", "composite", "arranging", "losses", "windows", "heads", "distributions", "incomplete", "matrices", "fourier", "images",
-    "numeric", "batching",
+    "numeric", "recurrent", "batching",
 )  # fmt: skip
 for _family in _FAMILIES:
     importlib.import_module(f".{_family}", __name__)

@@ -67,6 +67,9 @@ def _with_parameter(call: Call) -> Any:
     return call.run(call.spread(0), call.inputs[1]) if call.draws and not call.batched[1] else call.loop()
 
 
-@batching("_gammainc", "_gammaincinv", "_betainc", "_betaincinv", "_student", "_student_inverse")
+@batching(
+    "_gammainc", "_gammaincinv", "_betainc", "_betaincinv", "_student", "_student_inverse", "_lstm_cell", "_lstm_cell_grad", "_gru_cell",
+    "_gru_cell_grad",
+)  # fmt: skip
 def _of_one_shape(call: Call) -> Any:
     return call.run(*(call.spread(k) for k in range(len(call.inputs))))
