@@ -119,7 +119,7 @@ def test_refusals_say_all(tmp_path: Path) -> None:
 
 
 def test_shapes_may_be_arguments(tmp_path: Path) -> None:
-    """An input that is a shape is an array at the call, and each is a program of its own."""
+    """An input that is a shape is an array at the call, and each has a separate program."""
     info = onnx.helper.make_tensor_value_info
     graph = onnx.helper.make_graph(
         [onnx.helper.make_node("Reshape", ["x", "s"], ["y"])],
