@@ -25,7 +25,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help venv build mnist distributed distributed-faults bench-distributed mlp test test-cuda bench-cuda lint types format bench \
-	bench-quick bench-compiled bench-isa kernels accuracy docs site cases nests fuzz faults asan tsan mutants parity clean distclean
+	bench-quick bench-compiled bench-isa kernels accuracy docs site cases nests fuzz faults asan tsan mutants parity onnx clean distclean
 
 help:
 	@echo "make mnist      train a convolutional network on handwritten digits and plot what it learned"
@@ -48,7 +48,7 @@ help:
 	@echo "make nests      2,000 nests of transformations and loops drawn at random beside JAX: values and three derivatives"
 	@echo "make fuzz       10,000 random programs, 20,000 hostile calls, 20,000 damaged files; make faults: no memory, exceptions, long runs"
 	@echo "make asan       tests and fuzzers under AddressSanitizer and UndefinedBehaviorSanitizer; make tsan: threads under ThreadSanitizer"
-	@echo "make mutants    200 faults planted in the compiler, one by one: the tests must find them; make parity: the tests against PyTorch"
+	@echo "make mutants    200 faults planted in the compiler, one by one: the tests must find them; make parity: the tests against PyTorch; make onnx: ONNX's node tests"
 	@echo "make build      create .venv and build in place"
 	@echo "make clean      remove what the build made; make distclean: and .venv"
 
@@ -182,6 +182,10 @@ mutants: build
 
 parity: build
 	bash .ci/parity $(ARGS)
+
+onnx: build
+	$(PIP) 'onnx>=1.17' 'onnxruntime>=1.20'
+	$(PY) -m tools.onnx_nodes
 
 clean:
 	rm -rf build dist *.egg-info tlean/_core/_generated tlean/_generated tlean/functions.py* .pytest_cache .mypy_cache .ruff_cache .hypothesis

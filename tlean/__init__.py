@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from .autodiff.taylor import jet
     from .custom import custom_jvp, custom_op, custom_vjp
     from .implicit import custom_root, fixed_point, implicit_argmin
+    from .interop import onnx
     from .interop.c_code import export_c
     from .interop.exchange import from_dlpack, from_torch, to_torch
     from .interop.program_file import load_program, save_program
@@ -152,6 +153,7 @@ __all__ = [
     "map",
     "mcmc",
     "no_grad",
+    "onnx",
     "optim",
     "per_sample_grad",
     "profile",
@@ -187,7 +189,8 @@ _MODULES = (
     "array_api", "backends", "data", "debug", "distributed", "fft", "loops", "mcmc", "nn", "scipy", "sklearn",
     "solvers", "sparse", "stats", "tape", "testing", "train",
 )  # fmt: skip
-_LATER = {name: f"tlean.{name}" for name in _MODULES}
+_LATER = {name: f"tlean.{name}" for name in _MODULES} | {"onnx": "tlean.interop.onnx"}
+_ROOMS = frozenset(_LATER)
 _LATER |= dict.fromkeys(("custom_jvp", "custom_op", "custom_vjp"), "tlean.custom")
 _LATER |= {"fit": "tlean.train.fit", "load": "tlean.train.checkpoint", "save": "tlean.train.checkpoint"}
 _LATER |= {"cubic_spline": "tlean.interpolation", "jet": "tlean.autodiff.taylor", "laplacian": "tlean.autodiff.laplacian"}
@@ -215,7 +218,7 @@ def __getattr__(name: str) -> Any:
     if name not in _LATER:
         raise AttributeError(f"module 'tlean' has no attribute {name!r}")
     module = import_module(_LATER[name])
-    value = globals()[name] = module if module.__name__ == f"tlean.{name}" else getattr(module, name)
+    value = globals()[name] = module if name in _ROOMS else getattr(module, name)
     return value
 
 

@@ -64,10 +64,10 @@ LAZY: dict[tuple[str, str], str] = {
 }
 MOST_LAZY = 5
 #: Packages that are optional: importing them inside functions is how they stay so.
-OPTIONAL = ("matplotlib", "tqdm", "safetensors", "scipy", "sklearn", "tensorboardX", "pycuda", "torch", "jax", "mpi4py", "nccl")
+OPTIONAL = ("matplotlib", "tqdm", "safetensors", "scipy", "sklearn", "tensorboardX", "pycuda", "torch", "jax", "mpi4py", "nccl", "onnx")
 #: Modules of Python's own that few programs need and that take longer to import than any module of the library: the same.
 LATE = ("hashlib", "shutil", "statistics", "subprocess")
-OPTIONAL = ("matplotlib", "tqdm", "safetensors", "sklearn", "tensorboardX", "pycuda", "torch", "jax", "scipy", "mpi4py", "nccl")
+OPTIONAL = ("matplotlib", "tqdm", "safetensors", "sklearn", "tensorboardX", "pycuda", "torch", "jax", "scipy", "mpi4py", "nccl", "onnx")
 
 MARKERS = ("<!-- rooms: begin -->", "<!-- rooms: end -->")
 

@@ -19,7 +19,7 @@ APART = {
 PAGES = ("README.md", *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "docs").rglob("*.md") if p.name not in APART))
 BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:```text\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL)
 #: Packages that pages show tlean with, and that its tests do without.
-GUESTS = ("torch",)
+GUESTS = ("torch", "onnx", "onnxruntime")
 BLOCKS = [(page, k, *found) for page in PAGES for k, found in enumerate(BLOCK.findall((ROOT / page).read_text()))]
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 

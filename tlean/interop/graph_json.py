@@ -45,7 +45,7 @@ def written(graph: Graph, arrays: dict[str, AnyTensor], prefix: str = "constants
         call: dict[str, Any] = {"op": node.record.name} if node.record.registered else _loop(node, arrays, f"{prefix}.{len(nodes)}")
         call["inputs"] = [number[i] for i in node.inputs]
         if node.options:
-            call["options"] = {k: _plain(v) for k, v in node.options.items()}
+            call["options"] = {k: plain(v) for k, v in node.options.items()}
         if node.name:
             call["name"] = str(node.name)
         for v in node.outputs:
@@ -73,7 +73,7 @@ def read(value: Mapping[str, Any], arrays: Mapping[str, AnyTensor]) -> Graph:
     values += [graph._constant(arrays[name]).id for name in value["constants"]]
     for call in value["nodes"]:
         ids = [None if k is None else values[_index(k, values)] for k in call["inputs"]]
-        options = {str(k): _parsed(v) for k, v in call.get("options", {}).items()}
+        options = {str(k): parsed(v) for k, v in call.get("options", {}).items()}
         made = graph._record(_record(call, arrays), ids, options, call.get("name"))
         if len(made) != call["makes"]:
             raise DataError(
@@ -154,9 +154,10 @@ def _dtype(name: Any) -> str:
     return str(name)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """An option as JSON. Raises: OptionError for what cannot be written."""
     if isinstance(value, tuple):
-        return {_TUPLE: [_plain(v) for v in value]}
+        return {_TUPLE: [plain(v) for v in value]}
     if isinstance(value, float) and not math.isfinite(value):
         return {_FLOAT: repr(value)}
     if value is None or isinstance(value, bool | int | float | str):
@@ -164,11 +165,12 @@ def _plain(value: Any) -> Any:
     raise OptionError(f"save_program: an option of {type(value).__name__} cannot be written: {value!r}")
 
 
-def _parsed(value: Any) -> Any:
+def parsed(value: Any) -> Any:
+    """The option that `plain` made this of. Raises: DataError."""
     if isinstance(value, dict):
         ((kind, inside),) = value.items()
         if kind == _TUPLE:
-            return tuple(map(_parsed, inside))
+            return tuple(map(parsed, inside))
         if kind == _FLOAT and inside in ("nan", "inf", "-inf"):
             return float(inside)
         raise DataError(f"an option must be a number, a text, None or a tuple of them, got {value!r}")

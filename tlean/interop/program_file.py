@@ -23,17 +23,14 @@ from tlean.loops.bodies import drawn_seed, leaf
 from tlean.nn.module import Buffer, Module
 from tlean.ops import Spec
 from tlean.param import Param
-from tlean.programs.captured import Captured
-from tlean.programs.compiled import Traced
 from tlean.programs.inline import program_of
 from tlean.programs.jit import jit
-from tlean.programs.recorder import Recorder, name_of
+from tlean.programs.recorder import name_of
 from tlean.programs.running import backend_itself
-from tlean.programs.specs import as_spec
-from tlean.programs.trace import Trace
 from tlean.train.checkpoint import package, read_arrays
 
 from .graph_json import read, written
+from .tracing import recorded
 
 _KEY, _FORMAT = "tlean.program", 1
 _KINDS = {"list": list, "tuple": tuple, "dict": dict}
@@ -161,35 +158,17 @@ def save_program(path: str | os.PathLike[str], f: Any, *examples: Any) -> None:
         [2.0, 4.0, 6.0]
     """
     safetensors = package()
-    leaves, structure = tree.flatten(tuple(spec_tree(x) for x in examples))
-    dtype = "float64" if any(s.dtype == "float64" for s in leaves) else "float32"
-    leaves = [s.resolved(dtype) for s in leaves]
-    graph = Traced(dtype, Captured(f, frozen=True, own=True))
-    refs = [graph.arg(k, s) for k, s in enumerate(leaves)]
-    trace = Trace(graph, Recorder("save_program", f)(graph, *tree.unflatten(structure, refs)))
-    names = {id(p): name for name, p in f.named_state().items()} if isinstance(f, Module) else {}
-    arrays: dict[str, AnyTensor] = {}
-    state: list[dict[str, Any]] = []
-    for number, (value, kind) in zip(trace.graph.inputs[len(leaves) :], list(trace.captured.given), strict=False):
-        if not isinstance(value, Param):
-            trace.graph.inputs.remove(number)
-            trace.graph.constants[number] = as_tensor(value, kind)  # type: ignore[index]
-            continue
-        name = names.get(id(value)) or value.name or f"parameter.{len(state)}"
-        if name in arrays:
-            name = f"parameter.{len(state)}"
-        arrays[name] = as_tensor(value._tensor, kind)
-        trained = not isinstance(value, Buffer)
-        state.append({"name": name, "parameter": trained, "frozen": trained and value.requires_grad is False})
+    graph, arguments, result, kept = recorded("save_program", f, examples)
+    arrays: dict[str, AnyTensor] = {entry.name: entry.value for entry in kept}
+    state = [{"name": entry.name, "parameter": entry.trained, "frozen": entry.frozen} for entry in kept]
     header = {
         "format": _FORMAT,
         "name": name_of(f),
-        "arguments": _structure(structure),
-        "result": _structure(trace.structure),
+        "arguments": _structure(arguments),
+        "result": _structure(result),
         "state": state,
-        "program": written(trace.graph, arrays),
+        "program": written(graph, arrays),
     }
-    trace.captured.settle()
     with replacing("save_program: the target", path) as partial:
         text = json.dumps(header, separators=(",", ":"), allow_nan=False)
         safetensors.numpy.save_file({n: np.array(a.numpy()) for n, a in arrays.items()}, partial, metadata={_KEY: text})
@@ -222,24 +201,6 @@ def load_program(path: str | os.PathLike[str]) -> SavedProgram:
     except (TleanError, ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError, OverflowError) as error:
         what = str(error) if isinstance(error, TleanError) else f"{type(error).__name__}: {error}"
         raise DataError(f"{place}: damaged, or not for this version ({what})") from None
-
-
-def spec_tree(value: Any) -> Any:
-    """An argument, a tree of arrays and Specs, as a tree of Specs. A tuple of integers is a shape."""
-    if isinstance(value, Spec) or (isinstance(value, tuple) and all(type(n) is int for n in value)):
-        return as_spec(value).resolved("float32")
-    leaves, structure = tree.flatten(value)
-    specs = []
-    for x in leaves:
-        if isinstance(x, Spec):
-            specs.append(as_spec(x).resolved("float32"))
-        elif type(x) is float:
-            # As exact as what it meets.
-            specs.append(Spec((), FLOAT))
-        else:
-            tensor = as_tensor(x)
-            specs.append(Spec(tuple(tensor.shape), tensor.dtype))
-    return tree.unflatten(structure, specs)
 
 
 def _structure(value: Any) -> Any:

@@ -20,7 +20,7 @@ from tlean.programs.compiled import Traced
 from tlean.programs.recorder import Recorder
 from tlean.programs.trace import Trace
 
-from ..program_file import spec_tree
+from ..tracing import spec_tree
 from .steps import STEP_AT
 
 

@@ -1,0 +1,134 @@
+"""Programs as ONNX files and back: onnx's checker and onnxruntime agree, and what comes back is equal to the bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tlean as tl
+from tlean import nn
+
+onnx = pytest.importorskip("onnx", reason="files of ONNX are read and written by its package")
+
+
+class _Block(nn.Module):
+    """A transformer's block on tokens."""
+
+    def __init__(self, size: int) -> None:
+        self.tokens = nn.Embedding(11, size)
+        self.attention = nn.MultiHeadAttention(size, 4)
+        self.norms = nn.ModuleList([nn.LayerNorm(size), nn.LayerNorm(size)])
+        self.inner = nn.Sequential(nn.Linear(size, 2 * size), nn.GELU(), nn.Linear(2 * size, size))
+
+    def forward(self, ops: Any, i: Any) -> Any:
+        x = self.tokens(ops, i)
+        x = x + self.attention(ops, self.norms[0](ops, x))
+        return x + self.inner(ops, self.norms[1](ops, x))
+
+
+def _cnn() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 8, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
+        nn.Linear(8 * 36, 10),
+    )  # fmt: skip
+
+
+def _data(*shape: int) -> np.ndarray:
+    return np.random.default_rng(7).normal(size=shape).astype(np.float32)
+
+
+_TOKENS = np.random.default_rng(3).integers(0, 11, (3, 7))
+_CASES: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "convolutional": (lambda: _cnn().eval(), (_data(3, 1, 28, 28),)),
+    "transformer": (lambda: _Block(16).eval(), (_TOKENS,)),
+    "lstm": (lambda: nn.LSTM(5, 6).eval(), (_data(3, 7, 5),)),
+    "cond": (lambda: lambda x: tl.cond(tl.sum(x) > 0, lambda: x * 2, lambda: x - 1), (_data(3),)),
+    "switch": (lambda: lambda x, i: tl.switch(i, [lambda: x * 2, lambda: x - 1, lambda: tl.exp(x)]), (_data(3), np.int64(2))),
+    "while": (lambda: lambda x: tl.while_loop(lambda c: tl.sum(c) < 99.0, lambda c: c * 2 + 1, x), (abs(_data(3)),)),
+    "scan": (lambda: lambda x: tl.scan(lambda c, v: (c * 0.5 + v, tl.tanh(c)), np.zeros(4, np.float32), x, reverse=True), (_data(6, 4),)),
+    "count": (lambda: lambda x: tl.fori_loop(0, 5, lambda i, c: c * 1.1, x), (_data(6, 4),)),
+    "gradient": (lambda: tl.grad(lambda x: tl.sum(tl.gelu(x) * tl.sigmoid(x))), (_data(6, 4),)),
+}
+
+
+@pytest.mark.parametrize("name", _CASES)
+def test_files_hold_the_program(name: str, tmp_path: Path) -> None:
+    """onnxruntime agrees to 1e-5; what is read again is equal to the bit, for another batch too."""
+    runtime = pytest.importorskip("onnxruntime", reason="another program that runs the files")
+    make, args = _CASES[name]
+    tl.seed(1)
+    f = make()
+    path = tmp_path / "f.onnx"
+    made = tl.onnx.export(f, path, *args)
+    assert made.fixed is None
+    onnx.checker.check_model(onnx.load(path), full_check=True)
+    session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    back = tl.onnx.load(path)
+    wider = [np.concatenate([x, x[:2]]) if np.ndim(x) else x for x in args]
+    for given in (args, wider):
+        want = [np.asarray(v) for v in tl.tree.flatten(tl.jit(f)(*given))[0]]
+        found = session.run(None, dict(zip(made.inputs, map(np.asarray, given), strict=True)))
+        read = [np.asarray(v) for v in tl.tree.flatten(back(*given))[0]]
+        for a, b, c in zip(want, found, read, strict=True):
+            np.testing.assert_allclose(b, a, rtol=1e-5, atol=1e-5)
+            assert (a.dtype, a.shape, a.tobytes()) == (c.dtype, c.shape, c.tobytes())
+
+
+def test_what_is_read_is_trained(tmp_path: Path) -> None:
+    """Initialisers are parameters under the model's names, with the gradients that the model has."""
+    tl.seed(2)
+    net, x, y = nn.Sequential(nn.Linear(4, 6), nn.GELU(), nn.Linear(6, 1)), _data(5, 4), _data(5, 1)
+    path = tmp_path / "f.onnx"
+    tl.onnx.export(net.eval(), path, x)
+    back = tl.onnx.load(path)
+    assert dict(back.named_parameters()).keys() == dict(net.named_parameters()).keys()
+    losses = []
+    for model in (net, back):
+        trainer = tl.ScalarTrainer(tl.Options(), model.state(), [x.shape, y.shape], model.program("mse_loss"))
+        losses.append([trainer.step(0.1, x, y).item() for _ in range(3)])
+    assert losses[0] == losses[1]
+    assert losses[1][2] < losses[1][0]
+
+
+def test_refusals_say_all(tmp_path: Path) -> None:
+    """Ops without operators, operators without ops: each error names all of them; a fixed batch says why."""
+    path = tmp_path / "f.onnx"
+    with pytest.raises(tl.OptionError, match="digamma, lgamma"):
+        tl.onnx.export(lambda x: tl.digamma(x) + tl.lgamma(x), path, _data(3))
+    assert not path.exists()
+    with pytest.raises(tl.OptionError, match="the batch is fixed"):
+        tl.onnx.export(lambda x: x + np.ones((3, 1), np.float32), path, _data(3, 2), dynamic_batch=True)
+    made = tl.onnx.export(lambda x: x + np.ones((3, 1), np.float32), path, _data(3, 2))
+    assert made.fixed and "ShapeError" in made.fixed
+    with pytest.raises(tl.OptionError, match="opset must be between 17"):
+        tl.onnx.export(tl.exp, path, _data(3), opset=9)
+    kind = onnx.TensorProto.FLOAT
+    nodes = [onnx.helper.make_node("NonZero", ["x"], ["a"]), onnx.helper.make_node("StringSplit", ["a"], ["y", "z"])]
+    ends = [onnx.helper.make_tensor_value_info(n, kind, None) for n in "xy"]
+    graph = onnx.helper.make_graph(nodes, "g", ends[:1], ends[1:])
+    from tlean.interop.onnx.reading.api import read
+
+    with pytest.raises(tl.MissingOpError, match="NonZero, StringSplit"):
+        read(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)]))
+    (tmp_path / "bad.onnx").write_bytes(b"no model")
+    with pytest.raises(tl.DataError, match="no ONNX model"):
+        tl.onnx.load(tmp_path / "bad.onnx")
+
+
+def test_shapes_may_be_arguments(tmp_path: Path) -> None:
+    """An input that is a shape is an array at the call, and each has a separate program."""
+    info = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Reshape", ["x", "s"], ["y"])],
+        "g",
+        [info("x", onnx.TensorProto.FLOAT, ["n"]), info("s", onnx.TensorProto.INT64, [2])],
+        [info("y", onnx.TensorProto.FLOAT, ["a", "b"])],
+    )
+    path = tmp_path / "f.onnx"
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=8), path)
+    f = tl.onnx.load(path)
+    assert f(_data(6), np.array([2, 3])).shape == (2, 3)
+    assert f(_data(6), np.array([-1, 2])).shape == (3, 2)

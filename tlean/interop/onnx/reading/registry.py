@@ -1,0 +1,112 @@
+"""How an operator is read: `@reads(name, …)` on a function of the call and its inputs that returns the values it makes."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tlean._core.array import AnyTensor, as_tensor
+from tlean.dtypes import SIZES
+from tlean.errors import DTypeError, MissingOpError, OptionError
+from tlean.ops.layout import converted
+
+from ..package import DTYPES
+
+
+class Reader(NamedTuple):
+    """What reads an operator, and the inputs whose numbers it must know while it records: shapes, axes, counts."""
+
+    function: Callable[..., Any]
+    known: tuple[int, ...]
+
+
+READERS: dict[str, Reader] = {}
+_FAMILIES = ("elements", "shapes", "places", "reductions", "matrices", "windows", "normalising")
+
+
+class Call:
+    """A call that is being read.
+
+    Args:
+        ops: what it is recorded into.
+        kind: the operator.
+        attributes: of the node, as Python's values.
+        opset: the version of the operators.
+        outputs: how many of its values are used.
+    """
+
+    def __init__(self, ops: Any, kind: str, attributes: dict[str, Any], opset: int, outputs: int) -> None:
+        self.ops, self.kind, self.attributes, self.opset, self.outputs = ops, kind, attributes, opset, outputs
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """An attribute."""
+        return self.attributes.get(name, default)
+
+    def ref(self, value: Any) -> Any:
+        """A value as a reference: an array becomes a constant."""
+        return constant(self.ops, value)
+
+    def cast(self, x: Any, dtype: str) -> Any:
+        """The value in that dtype."""
+        return converted(self.ops, self.ref(x), dtype)
+
+    def number(self, value: Any, like: Any) -> Any:
+        """A constant number of the dtype of a reference."""
+        return self.ref(np.array(value, str(like.dtype)))
+
+    def refuse(self, what: str) -> MissingOpError:
+        """The error for a call that the library does not say."""
+        return MissingOpError(f"onnx.load: {self.kind}: {what}")
+
+
+def constant(ops: Any, value: Any) -> Any:
+    """An array as a constant of a program; a reference, or None, as it is."""
+    if isinstance(value, np.ndarray | np.generic):
+        if str(value.dtype) not in SIZES:
+            raise DTypeError(f"onnx.load: arrays are of {', '.join(SIZES)}, got {value.dtype}")
+        return ops._own_constant(as_tensor(np.array(value)))
+    return ops._own_constant(value) if isinstance(value, AnyTensor) else value
+
+
+def reads(*names: str, known: Sequence[int] = ()) -> Callable[[Callable], Callable]:
+    """Say how these operators are read.
+
+    Args:
+        names: the operators.
+        known: the inputs whose numbers must be known while the program is recorded; they come as NumPy's arrays, others as references.
+    """
+
+    def register(function: Callable) -> Callable:
+        READERS.update(dict.fromkeys(names, Reader(function, tuple(known))))
+        return function
+
+    return register
+
+
+def whole(value: Any) -> list[int] | None:
+    """The whole numbers of a known input."""
+    return None if value is None else [int(v) for v in np.asarray(value).reshape(-1)]
+
+
+def dtype_of(number: int) -> str:
+    """The dtype of an ONNX element type. Raises: DTypeError for one that arrays do not have."""
+    if number not in DTYPES:
+        raise DTypeError(f"onnx.load: arrays are of {', '.join(SIZES)}, not of ONNX's element type {number}")
+    return DTYPES[number]
+
+
+def axis_of(axis: Any, rank: int) -> int:
+    """An axis counted from the first. Raises: OptionError."""
+    if not -rank <= axis < max(rank, 1):
+        raise OptionError(f"onnx.load: an axis must be one of {rank}, got {axis}")
+    return int(axis % rank) if rank else 0
+
+
+def operators() -> list[str]:
+    """The operators of ONNX that `load` reads by themselves. Others are read where ONNX says what they are in terms of these."""
+    for family in _FAMILIES:
+        importlib.import_module(f"{__package__}.{family}")
+    return sorted(READERS)

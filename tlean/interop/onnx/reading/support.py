@@ -1,0 +1,175 @@
+"""What a model's operators are: read here, functions of the model, or functions that ONNX itself gives."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from tlean.errors import DataError, MissingOpError, TleanError
+from tlean.ops import OpDef, get
+
+from ...graph_json import parsed
+from ..package import DOMAIN
+from .registry import READERS, Reader, dtype_of, operators
+
+#: Operators with graphs inside, and what makes arrays of nothing.
+LOOPS = frozenset(("If", "Loop", "Scan"))
+_PLAIN = frozenset(("", "ai.onnx"))
+
+
+class Library:
+    """What the nodes of a model mean.
+
+    Args:
+        onnx: the package.
+        model: the message.
+    """
+
+    def __init__(self, onnx: Any, model: Any) -> None:
+        operators()
+        self.onnx = onnx
+        self.versions = {"" if o.domain in _PLAIN else o.domain: int(o.version) for o in model.opset_import}
+        self._functions = {(f.domain, f.name): f for f in model.functions}
+        self._records = {key: self._record(f) for key, f in self._functions.items()}
+        self._types = self._inferred(model)
+        self._bodies: dict[Any, Any] = {}
+
+    def _inferred(self, model: Any) -> dict[str, Any]:
+        # The types of values, which some of ONNX's functions depend on.
+        try:
+            graph = self.onnx.shape_inference.infer_shapes(model).graph
+        except Exception:
+            graph = model.graph
+        types = {v.name: v.type for v in (*graph.input, *graph.value_info, *graph.output)}
+        for t in graph.initializer:
+            types[t.name] = self.onnx.helper.make_tensor_type_proto(t.data_type, list(t.dims))
+        return types
+
+    def _record(self, function: Any) -> tuple[OpDef, list[bool], dict[str, Any]] | None:
+        # The op of this library that a function of a file says it is.
+        if function.domain != DOMAIN or not function.doc_string:
+            return None
+        try:
+            text = json.loads(function.doc_string)
+            record = get(str(text["op"]))
+            return record, list(map(bool, text["inputs"])), {str(k): parsed(v) for k, v in text["options"].items()}
+        except (TleanError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+
+    def reader(self, node: Any) -> Reader | None:
+        """What reads a node by itself."""
+        return READERS.get(node.op_type) if node.domain in (*_PLAIN, "ai.onnx.ml") else None
+
+    def record(self, node: Any) -> tuple[OpDef, list[bool], dict[str, Any]] | None:
+        """The op of this library that a node is."""
+        return self._records.get((node.domain, node.op_type))
+
+    def function(self, node: Any) -> Any:
+        """The function that a node calls, of the model or of ONNX; None where there is none."""
+        own = self._functions.get((node.domain, node.op_type))
+        if own is not None:
+            return own
+        key = node.SerializeToString()
+        if key not in self._bodies:
+            self._bodies[key] = self._given(node)
+        return self._bodies[key]
+
+    def _given(self, node: Any) -> Any:
+        # What ONNX says that the operator is.
+        defs = self.onnx.defs
+        domain = "" if node.domain in _PLAIN else node.domain
+        version = self.versions.get(domain, defs.onnx_opset_version())
+        if not defs.has(node.op_type, domain):
+            return None
+        try:
+            schema = defs.get_schema(node.op_type, version, domain)
+        except Exception:
+            return None
+        if schema.has_function:
+            return schema.function_body
+        if not schema.has_context_dependent_function:
+            return None
+        types = [self._types[n].SerializeToString() if n in self._types else b"" for n in node.input]
+        try:
+            text = schema.get_context_dependent_function(node.SerializeToString(), types)
+        except Exception:
+            return None
+        body = self.onnx.FunctionProto()
+        body.ParseFromString(text)
+        return body if body.node else None
+
+    def defaults(self, node: Any) -> list[Any]:
+        """The attributes that an operator of ONNX has where a node says none."""
+        domain = "" if node.domain in _PLAIN else node.domain
+        if (node.domain, node.op_type) in self._functions:
+            return []
+        schema = self.onnx.defs.get_schema(node.op_type, self.versions.get(domain, self.onnx.defs.onnx_opset_version()), domain)
+        return [a.default_value for a in schema.attributes.values() if a.default_value.name]
+
+    def types(self, names: Iterable[tuple[str, Any]]) -> None:
+        """Say the dtypes of values, by references and arrays: ONNX's functions depend on them."""
+        for name, value in names:
+            if name and name not in self._types and value is not None:
+                number = self.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(str(value.dtype)))
+                self._types[name] = self.onnx.helper.make_tensor_type_proto(number, list(value.shape))
+
+    def attributes(self, node: Any) -> dict[str, Any]:
+        """The attributes of a node; arrays are NumPy's, texts are texts."""
+        result = {}
+        for a in node.attribute:
+            value = self.onnx.helper.get_attribute_value(a)
+            if isinstance(value, bytes):
+                value = value.decode()
+            elif isinstance(value, self.onnx.TensorProto):
+                value = array_of(self, value)
+            elif isinstance(value, list) and value and isinstance(value[0], bytes):
+                value = [v.decode() for v in value]
+            result[a.name] = value
+        return result
+
+
+def array_of(library: Library, tensor: Any) -> np.ndarray:
+    """The numbers of a tensor."""
+    try:
+        return np.asarray(library.onnx.numpy_helper.to_array(tensor))
+    except (ValueError, TypeError) as error:
+        raise DataError(f"onnx.load: the array {tensor.name!r} cannot be read ({error})") from None
+
+
+def graphs_of(node: Any) -> Iterator[Any]:
+    """The graphs inside a node."""
+    for a in node.attribute:
+        if a.HasField("g"):
+            yield a.g
+        yield from a.graphs
+
+
+def check(library: Library, graph: Any) -> None:
+    """Refuse a model with operators that nothing says, all of them. Raises: MissingOpError, DTypeError."""
+    missing: dict[str, None] = {}
+    seen: set[tuple[str, str]] = set()
+
+    def walk(nodes: Iterable[Any]) -> None:
+        for node in nodes:
+            for inside in graphs_of(node):
+                walk(inside.node)
+            if library.reader(node) or library.record(node) or node.op_type in LOOPS or node.op_type == "Constant":
+                continue
+            function = library.function(node)
+            if function is None:
+                missing.setdefault(node.op_type if node.domain in _PLAIN else f"{node.domain}.{node.op_type}")
+            elif (node.domain, node.op_type) not in seen:
+                seen.add((node.domain, node.op_type))
+                walk(function.node)
+
+    walk(graph.node)
+    if missing:
+        raise MissingOpError(f"onnx.load: the model has operators that this library does not have: {', '.join(sorted(missing))}")
+    for value in (*graph.input, *graph.output):
+        kind = value.type.WhichOneof("value")
+        if kind != "tensor_type":
+            raise MissingOpError(f"onnx.load: {value.name} is no array, but a {str(kind).removesuffix('_type')}")
+        dtype_of(value.type.tensor_type.elem_type)

@@ -1,0 +1,59 @@
+"""Convolutions and pools."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from .rules import Call, rule
+from .writer import Writer
+
+
+def _batched(w: Writer, x: str, rank: int, spatial: int, write: Callable[[str], Any]) -> Any:
+    # ONNX's windows need a batch axis.
+    if rank == spatial + 2:
+        return write(x)
+    return w.squeeze(write(w.unsqueeze(x, 0)), 0)
+
+
+@rule("conv", "conv2d", direct=True)
+def _conv(w: Writer, c: Call) -> Any:
+    o, kernel = c.options, c.shape(0)[2:]
+
+    def write(x: str) -> Any:
+        return w.op(
+            "Conv", x, c.x[0], c.x[1], kernel_shape=list(kernel), strides=list(o["stride"]), pads=list(o["padding"]) * 2,
+            dilations=list(o["dilation"]), group=o["groups"],
+        )  # fmt: skip
+
+    return _batched(w, c.x[2], len(c.shape(2)), len(kernel), write)
+
+
+@rule("conv_transpose", "conv_transpose2d")
+def _conv_transpose(w: Writer, c: Call) -> Any:
+    o, kernel = c.options, c.shape(0)[2:]
+
+    def write(x: str) -> Any:
+        return w.op(
+            "ConvTranspose", x, c.x[0], c.x[1], kernel_shape=list(kernel), strides=list(o["stride"]), pads=list(o["padding"]) * 2,
+            output_padding=list(o["output_padding"]), dilations=list(o["dilation"]), group=o["groups"],
+        )  # fmt: skip
+
+    return _batched(w, c.x[2], len(c.shape(2)), len(kernel), write)
+
+
+@rule("max_pool", "max_pool2d", "max_pool2d_pad", "avg_pool", "avg_pool2d", "avg_pool2d_pad", direct=True)
+def _pool(w: Writer, c: Call) -> Any:
+    o = c.options
+    kernel, padding = o["kernel"], o.get("padding", (0,) * len(o["kernel"]))
+    widest = c.record.name.startswith("max")
+    if any(padding) and o.get("pad_value", -math.inf) != -math.inf:
+        return None
+    more = {} if widest else {"count_include_pad": 1}
+
+    def write(x: str) -> Any:
+        kind = "MaxPool" if widest else "AveragePool"
+        return w.op(kind, x, kernel_shape=list(kernel), strides=list(o["stride"]), pads=list(padding) * 2, **more)
+
+    return _batched(w, c.x[0], len(c.shape()), len(kernel), write)
