@@ -34,6 +34,8 @@ PARTS = (
     Part("TensorBoard logs", (("tensorboardX", "tensorboardX"),), "tensorboard"),
     Part("SciPy's solvers and sparse matrices (tl.scipy, tl.sparse)", (("scipy", "scipy"),), "scipy"),
     Part("scikit-learn estimators (tl.sklearn)", (("sklearn", "scikit-learn"),), "sklearn"),
+    Part("files of ONNX (tl.onnx)", (("onnx", "onnx"),), "onnx"),
+    Part("several processes (tl.distributed)", (("mpi4py", "mpi4py"),), "distributed"),
     Part("exchange with PyTorch (tl.to_torch_function)", (("torch", "torch"),), "torch"),
 )
 

@@ -16,7 +16,6 @@ import numpy as np
 from tlean import tree
 from tlean._core.array import AnyTensor, as_tensor
 from tlean.compiler.graph import Graph, replay
-from tlean.dtypes import FLOAT
 from tlean.errors import DataError, OptionError, ShapeError, TleanError
 from tlean.files import readable, replacing
 from tlean.loops.bodies import drawn_seed, leaf

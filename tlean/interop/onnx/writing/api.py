@@ -12,7 +12,7 @@ from tlean.files import replacing
 from tlean.ops import Spec
 from tlean.programs.recorder import name_of
 
-from ...tracing import Recorded, example, recorded
+from ...tracing import Recorded, recorded, spec_tree
 from ..package import package
 from .batches import Fixed, join
 from .messages import Messages
@@ -78,8 +78,9 @@ def export(
     newest = onnx.defs.onnx_opset_version()
     if not isinstance(opset, int) or not OLDEST <= opset <= newest:
         raise OptionError(f"onnx.export: opset must be between {OLDEST} and {newest}, got {opset!r}")
-    specs = [example(x) for x in examples]
-    leaves, structure = tree.flatten(tuple(specs))
+    leaves, structure = tree.flatten(tuple(spec_tree(x) for x in examples))
+    dtype = "float64" if any(s.dtype == "float64" for s in leaves) else "float32"
+    leaves = [s.resolved(dtype) for s in leaves]
     inputs = _names(names, len(leaves))
     batched = _batched(dynamic_batch, inputs, leaves)
     made, fixed, program = _written(f, structure, leaves, inputs, batched, opset)
