@@ -18,7 +18,7 @@ from ..errors import DeviceError, DTypeError
 from ..ops import OpDef
 from ..ops.elementwise import FORMULAS, LANES
 from ..ops.layout import CONVERSIONS, conversion_op
-from .calls.table import EXACT, KERNELS, family_of, plan_of, works_in
+from .calls.table import EXACT, KERNELS, family_of, kernel_of, plan_of, works_in
 from .code import Code
 from .fused import group_of
 from .kernels.plan import Mode
@@ -76,7 +76,7 @@ class Cuda(Target):
                 f"{record.name}: a Python function on arrays cannot run on a CUDA device; use device='cpu', ops of the library, or "
                 "CUDA C by cuda= of custom_op"
             )
-        no_kernel = record.rules.kernel_params is None and record.kernel not in KERNELS
+        no_kernel = record.kernel not in KERNELS and kernel_of(record, dtype) not in KERNELS
         # What an op's rule reads besides its value only its own kernel makes.
         in_parts = not self.whole and not record.residuals
         if record.rules.decompose is not None and (no_kernel or in_parts):
