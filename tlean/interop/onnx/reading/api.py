@@ -153,8 +153,7 @@ def load(path: str | os.PathLike[str]) -> OnnxProgram:
         other dtypes than the library's; DataError for a file that is damaged; FileNotFoundError; ImportError without onnx.
 
     Example:
-        >>> import tempfile, os, pytest
-        >>> onnx = pytest.importorskip("onnx")
+        >>> import tempfile, os
         >>> path = os.path.join(tempfile.mkdtemp(), "f.onnx")
         >>> _ = tl.onnx.export(lambda x: x * x, path, tl.Spec((3,)))
         >>> f = tl.onnx.load(path)

@@ -66,7 +66,7 @@ def constant(ops: Any, value: Any) -> Any:
     """An array as a constant of a program; a reference, or None, as it is."""
     if isinstance(value, np.ndarray | np.generic):
         if str(value.dtype) not in SIZES:
-            raise DTypeError(f"onnx.load: arrays are of {', '.join(SIZES)}, got {value.dtype}")
+            raise DTypeError(f"onnx.load: arrays must be of {', '.join(SIZES)}, got {value.dtype}")
         return ops._own_constant(as_tensor(np.array(value)))
     return ops._own_constant(value) if isinstance(value, AnyTensor) else value
 
@@ -94,7 +94,7 @@ def whole(value: Any) -> list[int] | None:
 def dtype_of(number: int) -> str:
     """The dtype of an ONNX element type. Raises: DTypeError for one that arrays do not have."""
     if number not in DTYPES:
-        raise DTypeError(f"onnx.load: arrays are of {', '.join(SIZES)}, not of ONNX's element type {number}")
+        raise DTypeError(f"onnx.load: arrays must be of {', '.join(SIZES)}, not of ONNX's element type {number}")
     return DTYPES[number]
 
 

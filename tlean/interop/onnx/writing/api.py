@@ -66,8 +66,7 @@ def export(
         `dynamic_batch` insists; ImportError without onnx; what the program's ops raise.
 
     Example:
-        >>> import tempfile, os, pytest
-        >>> onnx = pytest.importorskip("onnx")
+        >>> import tempfile, os
         >>> path = os.path.join(tempfile.mkdtemp(), "f.onnx")
         >>> tl.onnx.export(lambda x: tl.tanh(x) * 2.0, path, tl.Spec((4, 3))).fixed is None
         True
