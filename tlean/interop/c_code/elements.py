@@ -95,7 +95,8 @@ class Groups:
         #: Waiting nodes, and what they make.
         self.nodes: list[GraphNode] = []
         self.made: set[int] = set()
-        self.size, self.shape = 0, ()
+        self.size = 0
+        self.shape: tuple[int, ...] = ()
         self.readers: dict[int, int] = {}
         for node in graph.nodes:
             for v in node.inputs:
