@@ -191,12 +191,22 @@ def test_an_index_out_of_range_is_a_status(tmp_path):
     assert library.call(c, (x, [0, 4]))[0] == 1
 
 
+def test_integers_that_are_stretched(tmp_path):
+    a, b = RNG.integers(-9, 10, (7, 1)), RNG.integers(0, 9, (1, 6))
+    programs = [tl.export_c(lambda a, b: (a << b) ^ (a & b), (a, b), name=f"f{n}", unroll=n) for n in (1, 64)]
+    library = Library(tmp_path / "gcc", programs)
+    for c in programs:
+        assert library.call(c, (a, b))[1][0].tolist() == ((a << b) ^ (a & b)).tolist()
+
+
 def test_all_ops_that_cannot_be_written_are_named():
     def f(x):
         return tl.sum(tl.sort(x)) + tl.sum(tl.linalg.cholesky(x))
 
     with pytest.raises(tl.OptionError, match="no C is written for _linalg_cholesky, sort"):
         tl.export_c(f, tl.Spec((3, 3)))
+    with pytest.raises(tl.OptionError, match="no C is written for _windows"):
+        tl.export_c(lambda x: tl.max_pool2d(x, kernel=2), tl.Spec((1, 4, 4)))
     with pytest.raises(tl.OptionError, match="random ops"):
         tl.export_c(lambda x: x + tl.rand_uniform(shape=(3,)), tl.Spec((3,)))
 

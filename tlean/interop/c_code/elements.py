@@ -13,6 +13,8 @@ from tlean.ops.elementwise import FORMULAS
 from tlean.ops.formulas.vocabulary import VOCABULARY
 from tlean.ops.integers import c_text
 from tlean.ops.integers.forms import INTEGER_FORMULAS
+from tlean.ops.layout import row_strides
+from tlean.shapes import size
 
 from .values import C_TYPES, Value, literal
 from .writer import EMITTERS, Call, Writer, converts, emits, of_integers
@@ -94,6 +96,7 @@ class Groups:
         self.nodes: list[GraphNode] = []
         self.made: set[int] = set()
         self.size = 0
+        self.shape: tuple[int, ...] = ()
         self.readers: dict[int, int] = {}
         for node in graph.nodes:
             for v in node.inputs:
@@ -113,12 +116,12 @@ class Groups:
                 self.value(v)  # type: ignore[arg-type]
             self._unrolled(node, spec)
             return True
-        if self.nodes and self.size != spec.size:
+        if self.nodes and self.shape != spec.shape:
             self.flush()
         for v in node.inputs:
             if v not in self.made:
                 self.value(v)  # type: ignore[arg-type]
-        self.size = spec.size
+        self.size, self.shape = spec.size, spec.shape
         self.nodes.append(node)
         self.made.add(node.outputs[0])
         return True
@@ -129,13 +132,24 @@ class Groups:
             self.flush()
         return self.values[v]
 
+    def _operand(self, v: int, shape: tuple[int, ...]) -> Value:
+        # A value as it is read for a result of that shape: kernels of integers stretch what they read themselves.
+        value, own = self.values[v], self.graph.specs[v].shape
+        if own == shape or value.size == size(shape):
+            return value
+        if value.single:
+            return Value(value.dtype, size(shape), (value.at(0),))
+        value = self.writer.dense(value)
+        steps = (0,) * (len(shape) - len(own)) + tuple(s if n > 1 else 0 for n, s in zip(own, row_strides(own), strict=True))
+        return Value(value.dtype, size(shape), None, value.array, value.offset, tuple(zip(shape, steps, strict=True)))
+
     def _unrolled(self, node: GraphNode, spec: Any) -> None:
         writer, dtype = self.writer, spec.dtype
         if node.record.kernel == "_full":
             self.values[node.outputs[0]] = Value(dtype, spec.size, (literal(node.options["value"], dtype),))
             return
         formula = Formula(self.graph, node)
-        given = [self.values[v] for v in node.inputs]  # type: ignore[index]
+        given = [self._operand(v, spec.shape) for v in node.inputs]  # type: ignore[arg-type]
         count = 1 if spec.size and all(x.single for x in given) else spec.size
         name = writer.name()
         elements = tuple([f"{name}_{k}" if count > 1 else name for k in range(count)])
@@ -180,7 +194,8 @@ class Groups:
                     lines.append(f"{where[v]} = {name};")
             return lines
 
-        writer.each([*(self.values[v] for v in outside), *(rooms[v] for v in kept)], size, body)  # type: ignore[index]
+        operands = [self._operand(v, self.graph.specs[nodes[0].outputs[0]].shape) for v in outside]  # type: ignore[arg-type]
+        writer.each([*operands, *(rooms[v] for v in kept)], size, body)
         self.values.update(rooms)
 
 

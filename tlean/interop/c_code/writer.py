@@ -102,7 +102,12 @@ def converts(record: OpDef) -> bool:
 
 def prepared(graph: Graph) -> Graph:
     """The program in ops that are written."""
-    return fold(merged(stretched(with_kernels(graph, C))))
+    try:
+        return fold(merged(stretched(with_kernels(graph, C))))
+    except KeyError:
+        # What the derivative reads beside the result is made by the kernel alone.
+        names = {n.record.name for n in graph.nodes if n.record.residuals and not written(n.record, works_in(graph, n))}
+        raise OptionError(f"export_c: no C is written for {', '.join(sorted(names))}") from None
 
 
 def refused(graph: Graph) -> set[str]:
