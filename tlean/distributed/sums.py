@@ -175,7 +175,7 @@ class Exchange:
 
 
 def leave(latest: Exchange | None) -> None:
-    """This rank failed before it had an exchange of its own: give the others what they wait for, as in the last such step.
+    """This rank failed before it had an exchange: give the others what they wait for, as in the last such step.
 
     Args:
         latest: that step's exchange; None: there was none.
