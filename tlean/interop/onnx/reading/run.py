@@ -186,7 +186,7 @@ class Run:
         if always and count is not None and number in known_names(self.library, body.node):
             # Shapes that depend on the step: its steps one after another.
             carry: list[Any] = list(init)
-            rows: list[Any] = []
+            rows: list[list[Any]] = []
             for i in range(count):
                 made = turn(self.ops, np.array(i), np.array(True), carry)
                 carry, rows = made[1 : 1 + n], [*rows, made[1 + n :]]
