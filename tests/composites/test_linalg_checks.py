@@ -13,9 +13,13 @@ SINGULAR = np.array([[1.0, 2.0], [2.0, 4.0]])
 B = np.array([1.0, 3.0])
 CALLS = {
     "linalg_cholesky": (lambda a: L.cholesky(a, check=True), BAD, "positive definite"),
-    "linalg_solve": (lambda a: L.solve(a, np.eye(2), check=True), SINGULAR, "invertible"),
+    "linalg_solve": (lambda a: L.solve(a, np.eye(2, dtype=str(a.dtype)), check=True), SINGULAR, "invertible"),
     "linalg_inv": (lambda a: L.inv(a, check=True), SINGULAR, "invertible"),
-    "linalg_solve_triangular": (lambda a: L.solve_triangular(a, np.eye(2), check=True), np.array([[1.0, 2.0], [0.0, 0.0]]), "invertible"),
+    "linalg_solve_triangular": (
+        lambda a: L.solve_triangular(a, np.eye(2, dtype=str(a.dtype)), check=True),
+        np.array([[1.0, 2.0], [0.0, 0.0]]),
+        "invertible",
+    ),
 }
 each = pytest.mark.parametrize("name", CALLS)
 

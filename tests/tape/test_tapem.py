@@ -146,7 +146,7 @@ def test_operators(ours, numpys):
         (lambda m, a: a + tl.TapeM().leaf(np.ones((2, 3))), tl.NodeError),
         (lambda m, a: a + "b", tl.DTypeError),
         (lambda m, a: a * None, tl.TleanError),
-        (lambda m, a: np.frexp(a), TypeError),
+        (lambda m, a: np.i0(a), TypeError),
         (lambda m, a: m.add(a, [99, 98]), tl.ShapeError),
     ],
 )
