@@ -340,15 +340,15 @@ np.asarray(x)
 np.array(x)
 np.array([s, s])
 np.asarray(x, dtype=np.float32)
-np.allclose(x, x)
-np.array_equal(x, p)
 np.unique(v)
 np.nonzero(v)
-np.histogram(v)[0]
 """
 
 #: Behave as NumPy or raise an error of the library that says what to do.
 AS_NUMPY_OR_CLEAR = """
+np.allclose(x, x)
+np.array_equal(x, p)
+np.histogram(v)[0]
 x % 2
 2 % p
 x // 2

@@ -116,7 +116,7 @@ def _apply_along_axis(func1d: Callable[..., Any], axis: int, arr: Any, *args: An
     others = (*arr.shape[:k], *arr.shape[k + 1 :])
     count = math.prod(others)
     if not 0 < count <= _MOST_SLICES:
-        raise OptionError(f"np.apply_along_axis: 1 to {_MOST_SLICES} slices are taken, got {count}; see functions with axis=, and tl.vmap")
+        raise OptionError(f"np.apply_along_axis: there must be 1 to {_MOST_SLICES} slices, got {count}; see axis= and tl.vmap")
     rows = ops.moveaxis(arr, k, -1).reshape(count, arr.shape[k])
     results = [lifted(ops, func1d(rows[j], *args, **options)) for j in range(count)]
     made = ops.stack(results, 0)
