@@ -78,6 +78,12 @@ cdef AnyTensor tensor_from_object(object value, int dtype, bint copy):
     if own >= 0 and dtype < 0:
         dtype = own
     cdef bint same = own >= 0 and own == dtype
+    if not same and array.dtype.kind == "V":
+        # bfloat16 of another package, widened.
+        array = array_from_object(array)
+        own = _native.get(array.dtype, -1)
+        dtype = own if dtype < 0 else dtype
+        same = own >= 0 and own == dtype
     if not same:
         dtype = cast_from(array, dtype)
     info = intern_shape(array.shape)
