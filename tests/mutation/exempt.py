@@ -273,7 +273,9 @@ EQUIVALENT: dict[str, str] = {
         "whether blocks pay there: a matter of time alone",
     ),
     **dict.fromkeys(
-        _keys("compiler/passes/expand.py::with_kernels", "condition removed", "value is not None and ref is not None -> (value is not None)"),
+        _keys(
+            "compiler/passes/expand.py::with_kernels", "condition removed", "value is not None and ref is not None -> (value is not None)"
+        ),
         "an argument with a spec has a reference: the condition is there for the type checker",
     ),
     **dict.fromkeys(
