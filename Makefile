@@ -134,7 +134,7 @@ format: $(INSTALLED)
 	$(PY) -m ruff format .
 
 site: build
-	@$(PY) -c "import material" 2>/dev/null || $(PIP) --no-build-isolation ".[docs]"
+	@$(PY) -c "import material" 2>/dev/null || $(PIP) "mkdocs-material>=9.5"
 	NO_MKDOCS_2_WARNING=1 $(PY) -m tools.site $(ARGS)
 
 bench: build $(TORCH) $(JAX)

@@ -257,7 +257,7 @@ def test_nvcc_compiles_every_source(tmp_path):
             "-o",
             str(source.with_suffix(".fatbin")),
         ]
-        return subprocess.run(command, env=clean, capture_output=True, text=True, timeout=240), source.with_suffix(".fatbin")
+        return subprocess.run(command, env=clean, capture_output=True, text=True, timeout=600), source.with_suffix(".fatbin")
 
     with ThreadPoolExecutor(2) as pool:
         for (result, made), (name, family) in zip(pool.map(compiled, sources().values()), sources().items(), strict=True):
