@@ -200,3 +200,19 @@ def test_determinants_whose_minors_leave_the_range(n, dtype, power):
         wanted = tl.linalg.det(a).numpy() * (scales[0] if n == 3 and j < 3 else 1)
         for found in (tl.linalg.det(scaled), tl.jit(tl.linalg.det)(scaled), np.stack([tl.linalg.det(m) for m in scaled])):
             assert np.asarray(found).tobytes() == wanted.tobytes()
+
+
+@pytest.mark.parametrize("n", [3, 12, 19, 32, 40])
+def test_factors_that_one_op_reads_are_not_made(n):
+    a = matrices(n, (5,))[0]
+    reads = {
+        "packed": lambda o, a: o.linalg_lu_factor(a)[0],
+        "rows": lambda o, a: o.linalg_lu_factor(a)[1],
+        "det": lambda o, a: o.linalg_det(a),
+        "solve": lambda o, a: o.linalg_solve(a, a),
+    }
+    together = tl.jit(lambda o, a: tuple(read(o, a) for read in reads.values()))(a)
+    for read, expected in zip(reads.values(), together, strict=True):
+        compiled = tl.compile_out(read, [a.shape], "float64")
+        assert "lu_factors" not in [step.kernel for step in compiled.plan.program.steps]
+        assert np.asarray(compiled(a)).tobytes() == np.asarray(expected).tobytes()

@@ -32,6 +32,7 @@ from .passes.stretch_kinds import filled_box, is_written, placed, stretched_inpu
 from .passes.tails import part_of_sum, row_numbers, tail_kernel, tail_of
 from .passes.windows import windows
 from .target import WRITES, Arrangement, Bound, Step, Target, group_dtype
+from .unshared import without_unshared
 
 if TYPE_CHECKING:
     from .checks.plan_check import PlanCheck
@@ -81,7 +82,7 @@ class Cpu(Target):
         return row_updates(graph)
 
     def finished(self, graph: Graph) -> Graph:
-        return windows(graph, self)
+        return windows(without_unshared(graph), self)
 
     def has_kernel(self, record: OpDef, dtype: str) -> bool:
         return record.loop is not None or kernel_address(record, dtype) is not None

@@ -4,8 +4,8 @@
  *   tl_lanes_load_X, tl_lanes_store_X       see lines_template.h
  *   tl_lanes_cholesky_X(a, n, lanes)        a (n x n): the lower factor L of the symmetric part of each, zeros above; NaN where it is not
  *                                           positive definite, which the result says of the first lanes.
- *   tl_lanes_lu_X(a, perm, n)               a (n x n): L without its diagonal of ones and U of each, with the rows swapped by partial
- *                                           pivoting; row i was row perm[i * TL_LANES_X + lane], and row n of perm
+ *   tl_lanes_lu_X(a, perm, n)               a (n x n), n <= TL_LANES_ROWS: L without its diagonal of ones and U of each, with the rows
+ *                                           swapped by partial pivoting; row i was row perm[i * TL_LANES_X + lane], and row n of perm
  *                                           says whether that order is odd. Below a pivot of 0 L has zeros.
  *   tl_lanes_det_X(a, perm, y, n, sign)     of what tl_lanes_lu makes: y[lane] is the lane's determinant, or its sign
  *   tl_lanes_minors_X(a, y, n)              y[lane]: the determinant of the lane's matrix of n rows, 2 to 4, with no factors
@@ -18,8 +18,11 @@
 #include "kernels/gemm/micro.h"
 #include <math.h>
 
-/* The most rows of matrices in lanes. */
-#define TL_LANES_ROWS 32
+/* The most rows of matrices that are factored in lanes. */
+#define TL_LANES_ROWS 16
+/* The most matrices abreast, and their rows. */
+#define TL_ABREAST 4
+#define TL_ABREAST_ROWS 32
 /* The bits of a number without its sign. */
 #define TL_MAGNITUDE_f32 INT32_MAX
 #define TL_MAGNITUDE_f64 INT64_MAX
@@ -72,6 +75,7 @@
 #include "kernels/linalg/lines_template.h"
 #include "kernels/linalg/lanes_template.h"
 #include "kernels/linalg/one_template.h"
+#include "kernels/linalg/abreast_template.h"
 #include "kernels/linalg/rows_template.h"
 #undef TL_T
 #undef TL_SUFFIX
@@ -87,6 +91,7 @@
 #include "kernels/linalg/lines_template.h"
 #include "kernels/linalg/lanes_template.h"
 #include "kernels/linalg/one_template.h"
+#include "kernels/linalg/abreast_template.h"
 #include "kernels/linalg/rows_template.h"
 #undef TL_T
 #undef TL_SUFFIX
@@ -102,6 +107,7 @@
 #define tl_lanes_minors(a, ...) TL_CALL(tl_lanes_minors, a, __VA_ARGS__)
 #define tl_many_minors(a, ...) TL_CALL(tl_many_minors, a, __VA_ARGS__)
 #define tl_lanes_solve(t, ...) TL_CALL(tl_lanes_solve, t, __VA_ARGS__)
+#define tl_abreast_lu(a, ...) TL_CALL(tl_abreast_lu, a, __VA_ARGS__)
 #define tl_one_cholesky(a, ...) TL_CALL(tl_one_cholesky, a, __VA_ARGS__)
 #define tl_one_lu(a, ...) TL_CALL(tl_one_lu, a, __VA_ARGS__)
 #define tl_one_solve(t, ...) TL_CALL(tl_one_solve, t, __VA_ARGS__)

@@ -72,58 +72,40 @@ static int TL_X(tl_lanes_cholesky)(TL_T *a, int64_t n, int64_t lanes) {
 
 #define CHOSEN(mask, x, y) ((VEC)(((IVEC)(x) & (mask)) | ((IVEC)(y) & ~(mask))))
 
-/* Row j exchanged with row row[lane] in each lane, perm too, whose entry i has one vector. For few rows by masks: which rows these are no
- * processor can foretell. `others`: the rows below j, of many those that some lane exchanges. */
+/* Row j exchanged with row row[lane] in each lane, perm too, whose entry i has one vector: by masks, since which rows these are no processor
+ * can foretell. `others`: the rows below j, of many those that some lane exchanges. */
 TL_INLINE void TL_X(tl_lanes_swap)(TL_T *a, IVEC *perm, const int64_t n, int64_t j, IVEC row) {
-    if (n <= 16) {
-        int others[16] = {0}, count = 0;
-        if (n <= 8) {
-            for (int i = (int)j + 1; i < n; i++) others[count++] = i;
-        } else {
-            uint32_t some = 0;
-            for (int l = 0; l < VL; l++) some |= (uint32_t)1 << row[l];
-            for (some &= ~((uint32_t)1 << j); some; some &= some - 1) others[count++] = __builtin_ctz(some);
-        }
-        for (int64_t c = 0; c < n; c++) {
-            const VEC x = AT(a, j * n + c);
-            VEC top = x;
-            for (int q = 0; q < count; q++) {
-                const int64_t i = others[q];
-                const IVEC here = row == (TL_INT)i;
-                const VEC y = AT(a, i * n + c);
-                top = CHOSEN(here, y, top);
-                AT(a, i * n + c) = CHOSEN(here, x, y);
-            }
-            AT(a, j * n + c) = top;
-        }
-        const IVEC x = perm[j];
+    int others[TL_LANES_ROWS] = {0}, count = 0;
+    if (n <= 8) {
+        for (int i = (int)j + 1; i < n; i++) others[count++] = i;
+    } else {
+        uint32_t some = 0;
+        for (int l = 0; l < VL; l++) some |= (uint32_t)1 << row[l];
+        for (some &= ~((uint32_t)1 << j); some; some &= some - 1) others[count++] = __builtin_ctz(some);
+    }
+    for (int64_t c = 0; c < n; c++) {
+        const VEC x = AT(a, j * n + c);
+        VEC top = x;
         for (int q = 0; q < count; q++) {
             const int64_t i = others[q];
-            const IVEC here = row == (TL_INT)i, y = perm[i];
-            perm[j] = (y & here) | (perm[j] & ~here);
-            perm[i] = (x & here) | (y & ~here);
+            const IVEC here = row == (TL_INT)i;
+            const VEC y = AT(a, i * n + c);
+            top = CHOSEN(here, y, top);
+            AT(a, i * n + c) = CHOSEN(here, x, y);
         }
-        return;
+        AT(a, j * n + c) = top;
     }
-    for (int l = 0; l < VL; l++) {
-        const int64_t p = row[l];
-        if (p == j) continue;
-        TL_T *x = a + j * n * VL + l, *y = a + p * n * VL + l;
-        for (int64_t c = 0; c < n; c++) {
-            const TL_T t = x[c * VL];
-            x[c * VL] = y[c * VL];
-            y[c * VL] = t;
-        }
-        const TL_INT t = perm[j][l];
-        perm[j][l] = perm[p][l];
-        perm[p][l] = t;
+    const IVEC x = perm[j];
+    for (int q = 0; q < count; q++) {
+        const int64_t i = others[q];
+        const IVEC here = row == (TL_INT)i, y = perm[i];
+        perm[j] = (y & here) | (perm[j] & ~here);
+        perm[i] = (x & here) | (y & ~here);
     }
 }
 
-TL_INLINE void TL_X(tl_lanes_eliminate)(TL_T *a, int32_t *rows, const int64_t n) {
+TL_INLINE void TL_X(tl_lanes_eliminate)(TL_T *a, IVEC *perm, IVEC *odd, const int64_t n) {
     const IVEC magnitude = (IVEC){0} + TL_X(TL_MAGNITUDE);
-    IVEC perm[TL_LANES_ROWS], odd = {0};
-    for (int64_t i = 0; i < n; i++) perm[i] = (IVEC){0} + (TL_INT)i;
     for (int64_t j = 0; j < n; j++) {
         VEC best = (VEC)((IVEC)AT(a, j * n + j) & magnitude);
         IVEC row = (IVEC){0} + (TL_INT)j;
@@ -134,7 +116,7 @@ TL_INLINE void TL_X(tl_lanes_eliminate)(TL_T *a, int32_t *rows, const int64_t n)
             row = (((IVEC){0} + (TL_INT)i) & more) | (row & ~more);
         }
         TL_X(tl_lanes_swap)(a, perm, n, j, row);
-        odd ^= row != (TL_INT)j;
+        *odd ^= row != (TL_INT)j;
         const VEC pivot = AT(a, j * n + j);
         const IVEC zero = pivot == 0;
         const VEC r = (VEC)((IVEC)(1 / pivot) & ~zero);
@@ -144,22 +126,69 @@ TL_INLINE void TL_X(tl_lanes_eliminate)(TL_T *a, int32_t *rows, const int64_t n)
             for (int64_t c = j + 1; c < n; c++) AT(a, i * n + c) -= f * AT(a, j * n + c);
         }
     }
+}
+
+/* The same of few rows, whose entries stay in registers. */
+TL_INLINE void TL_X(tl_lanes_eliminate_few)(TL_T *a, IVEC *perm, IVEC *odd, const int64_t n) {
+    const IVEC magnitude = (IVEC){0} + TL_X(TL_MAGNITUDE);
+    VEC m[16];
+#pragma GCC unroll 16
+    for (int64_t e = 0; e < n * n; e++) m[e] = AT(a, e);
+#pragma GCC unroll 4
+    for (int64_t j = 0; j < n; j++) {
+        VEC best = (VEC)((IVEC)m[j * n + j] & magnitude);
+        IVEC row = (IVEC){0} + (TL_INT)j;
+#pragma GCC unroll 4
+        for (int64_t i = j + 1; i < n; i++) {
+            const VEC size = (VEC)((IVEC)m[i * n + j] & magnitude);
+            const IVEC more = size > best;
+            best = CHOSEN(more, size, best);
+            row = (((IVEC){0} + (TL_INT)i) & more) | (row & ~more);
+        }
+        *odd ^= row != (TL_INT)j;
+#pragma GCC unroll 4
+        for (int64_t i = j + 1; i < n; i++) {
+            const IVEC here = row == (TL_INT)i, p = perm[j], q = perm[i];
+            perm[j] = (q & here) | (p & ~here);
+            perm[i] = (p & here) | (q & ~here);
+#pragma GCC unroll 4
+            for (int64_t c = 0; c < n; c++) {
+                const VEC x = m[j * n + c], y = m[i * n + c];
+                m[j * n + c] = CHOSEN(here, y, x);
+                m[i * n + c] = CHOSEN(here, x, y);
+            }
+        }
+        const VEC pivot = m[j * n + j];
+        const IVEC zero = pivot == 0;
+        const VEC r = (VEC)((IVEC)(1 / pivot) & ~zero);
+#pragma GCC unroll 4
+        for (int64_t i = j + 1; i < n; i++) {
+            const VEC f = m[i * n + j] * r;
+            m[i * n + j] = f;
+#pragma GCC unroll 4
+            for (int64_t c = j + 1; c < n; c++) m[i * n + c] -= f * m[j * n + c];
+        }
+    }
+#pragma GCC unroll 16
+    for (int64_t e = 0; e < n * n; e++) AT(a, e) = m[e];
+}
+
+static void TL_X(tl_lanes_lu)(TL_T *a, int32_t *rows, int64_t n) {
+    IVEC perm[TL_LANES_ROWS], odd = {0};
+    for (int64_t i = 0; i < n; i++) perm[i] = (IVEC){0} + (TL_INT)i;
+    switch (n) {
+        case 2: TL_X(tl_lanes_eliminate_few)(a, perm, &odd, 2); break;
+        case 3: TL_X(tl_lanes_eliminate_few)(a, perm, &odd, 3); break;
+        case 4: TL_X(tl_lanes_eliminate_few)(a, perm, &odd, 4); break;
+        case 6: TL_X(tl_lanes_eliminate)(a, perm, &odd, 6); break;
+        case 8: TL_X(tl_lanes_eliminate)(a, perm, &odd, 8); break;
+        case 12: TL_X(tl_lanes_eliminate)(a, perm, &odd, 12); break;
+        case 16: TL_X(tl_lanes_eliminate)(a, perm, &odd, 16); break;
+        default: TL_X(tl_lanes_eliminate)(a, perm, &odd, n);
+    }
     for (int64_t i = 0; i < n; i++)
         for (int l = 0; l < VL; l++) rows[i * VL + l] = (int32_t)perm[i][l];
     for (int l = 0; l < VL; l++) rows[n * VL + l] = odd[l] != 0;
-}
-
-static void TL_X(tl_lanes_lu)(TL_T *a, int32_t *perm, int64_t n) {
-    switch (n) {
-        case 2: TL_X(tl_lanes_eliminate)(a, perm, 2); return;
-        case 3: TL_X(tl_lanes_eliminate)(a, perm, 3); return;
-        case 4: TL_X(tl_lanes_eliminate)(a, perm, 4); return;
-        case 6: TL_X(tl_lanes_eliminate)(a, perm, 6); return;
-        case 8: TL_X(tl_lanes_eliminate)(a, perm, 8); return;
-        case 12: TL_X(tl_lanes_eliminate)(a, perm, 12); return;
-        case 16: TL_X(tl_lanes_eliminate)(a, perm, 16); return;
-        default: TL_X(tl_lanes_eliminate)(a, perm, n);
-    }
 }
 
 /* The determinant of each lane's factors into y; or its sign alone. */
