@@ -192,7 +192,7 @@ class Program:
     """
 
     def __init__(self, graph: Graph, mode: Mode = EXACT, fused: bool = True) -> None:
-        nodes = graph._needed()
+        nodes = graph._needed(effects=True)
         self._count = len(graph.specs)
         self._inputs = graph.inputs
         self._outputs = graph.outputs

@@ -19,7 +19,7 @@ def _samples() -> list[Any]:
     ]  # fmt: skip
 
 
-@defop("_linalg_require", kernel=_lapack("require"), optional=("b",), samples=_samples)
+@defop("_linalg_require", kernel=_lapack("require"), optional=("b",), effects=True, samples=_samples)
 class Require:
     """y, what `op` made of the matrices a and of b; LinAlgError where there is a NaN that neither of them had.
 
