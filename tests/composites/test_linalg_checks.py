@@ -78,7 +78,7 @@ def _total(x):
 
 
 def _ruled(of):
-    # A function with rules of its own, of which one has a check whose value nothing reads.
+    # A function that has rules, of which one has a check whose value nothing reads.
     f = tl.custom_vjp(lambda x: _total(x) if of == "f" else tl.sum(x))
     f.defvjp(
         lambda x: ((of == "fwd" and _total(x), tl.sum(x))[1], x),

@@ -456,7 +456,7 @@ class Graph(OpsMethods):
 
 
 def _checks(record: OpDef) -> bool:
-    # Whether its effect is at most an error; calls of `tl.debug` have records of their own.
+    # Whether its effect is at most an error; calls of `tl.debug`, which are not registered, do more.
     inner = () if record.loop is None else [n.record for b in record.loop.bodies for n in b.nodes if n.record.effects]
     return record.registered if record.loop is None else all(map(_checks, inner))
 
