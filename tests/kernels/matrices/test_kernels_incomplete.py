@@ -137,7 +137,9 @@ def test_huge_parameters_beside_sums_and_the_fraction():
         for shift in (1e-9, 1e-5, 3e-4):
             x = 0.5 - shift
             density = mp.exp(mp.loggamma(2 * a) - 2 * mp.loggamma(a))
-            exact = 0.5 - mp.quad(lambda t: density * (t * (1 - t)) ** (mp.mpf(a) - 1), [mp.mpf(x), mp.mpf(x) / 2 + 0.25, 0.5])
+            exact = 0.5 - mp.quad(
+                lambda t, density=density: density * (t * (1 - t)) ** (mp.mpf(a) - 1), [mp.mpf(x), mp.mpf(x) / 2 + 0.25, 0.5]
+            )
             assert abs(_tails(a, a, x)[0] - exact) <= LIMIT * np.spacing(float(exact)), shift
 
 
