@@ -372,7 +372,7 @@ static double tl_student(double df, double z, int upper) {
     wide v = df, w = upper ? -(wide)z : z, half;
     if (!(df > 0) || z != z) return NAN;
     if (df > 1e10) {
-        wide scaled = df == INFINITY ? w : w * (1 - 0.25L / v) / sqrtl(1 + w / v * w * 0.5L);
+        wide scaled = df == INFINITY || fabsl(w) > 1e100L ? w : w * (1 - 0.25L / v) / sqrtl(1 + w / v * w * 0.5L);
         return (double)(0.5L * erfcl(scaled * -0.70710678118654752440084436210484904L));
     }
     wide q = fabsl(w) < INFINITY ? 1 / (1 + w / v * w) : 0, r = fabsl(w) < INFINITY ? 1 / (1 + v / w / w) : 1;
