@@ -71,3 +71,60 @@ def test_vectors_and_derivatives():
         tl.jit(f)(SINGULAR, B)
     with pytest.raises(tl.LinAlgError, match=r"linalg_solve: matrix \(1,\) must be invertible"):
         tl.vmap(f, in_axes=(0, None))(np.stack([GOOD, SINGULAR]), B)
+
+
+def _total(x):
+    return tl.sum(L.cholesky(x, check=True))
+
+
+def _ruled(of):
+    # A function that has rules, of which one has a check whose value nothing reads.
+    f = tl.custom_vjp(lambda x: _total(x) if of == "f" else tl.sum(x))
+    f.defvjp(
+        lambda x: ((of == "fwd" and _total(x), tl.sum(x))[1], x),
+        lambda x, g: ((of == "bwd" and _total(x), g * x)[1],),
+    )
+    return f
+
+
+#: Programs of a matrix in which no number that a factor makes is read.
+UNREAD = {
+    "value": lambda x: (_total(x), x)[1],
+    "grad": tl.grad(_total),
+    "grad of grad": tl.grad(lambda x: tl.sum(tl.grad(_total)(x))),
+    "jvp": lambda x: tl.jvp(_total, (x,), (x,))[1],
+    "vjp": lambda x: tl.vjp(_total, x)[1](1.0),
+    "linearize": lambda x: tl.linearize(_total, x)[1](x),
+    "hessian": tl.hessian(_total),
+    "jacfwd": tl.jacfwd(_total),
+    "vmap": lambda x: tl.vmap(tl.grad(_total))(tl.stack([x, x])),
+    "checkpoint": tl.grad(tl.checkpoint(_total)),
+    "cond": tl.grad(lambda x: tl.cond(tl.sum(x) > 0.0, _total, tl.sum, x)),
+    "scan": tl.grad(lambda x: tl.scan(lambda c, k: (c + (_total(x), k)[1], None), 0.0 * tl.sum(x), np.ones(2))[0]),
+    "fori": tl.grad(lambda x: tl.fori_loop(0, 2, lambda i, c: c + _total(x), 0.0 * tl.sum(x))),
+    "while": tl.grad(lambda x: tl.while_loop(lambda c: c < 9.0, lambda c: (_total(x), c * 2.0)[1], tl.sum(x))),
+    "jit within": lambda x: tl.grad(tl.jit(_total))(x),
+    "function": lambda x: (_ruled("f")(x), x)[1],
+    "function's gradient": tl.grad(_ruled("f")),
+    "fwd": tl.grad(_ruled("fwd")),
+    "bwd": tl.grad(_ruled("bwd")),
+}
+
+
+@pytest.mark.parametrize("what", UNREAD)
+def test_a_check_runs_though_nothing_reads_the_value(what):
+    UNREAD[what](GOOD)
+    for program in (UNREAD[what], tl.jit(UNREAD[what])):
+        with pytest.raises(tl.LinAlgError, match="linalg_cholesky: "):
+            program(BAD)
+
+
+def test_a_branch_that_is_not_taken_checks_nothing():
+    for of in (lambda x: x, lambda x: BAD):
+        f = tl.jit(tl.grad(lambda x, of=of: tl.cond(tl.sum(x) < 0.0, lambda x: _total(of(x)), tl.sum, x)))
+        assert f(BAD).tolist() == [[1.0, 1.0], [1.0, 1.0]]
+
+
+def test_files_without_checks_are_not_written():
+    with pytest.raises(tl.OptionError, match="linalg_require"):
+        tl.export_c(_total, tl.Spec((2, 2), "float64"))

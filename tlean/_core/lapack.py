@@ -6,6 +6,8 @@ may differ from machine to machine, and with the threads that it uses.
 
 import numpy as np
 
+from . import cofactors
+
 
 def _each(function, x, out):
     # The function of a batch; matrix by matrix where it fails for one of them.
@@ -157,4 +159,4 @@ def _require(outs, ins, options):
 
 #: By name, what `tlean.ops.matrices.spectra` calls.
 FUNCTIONS = {f.__name__[1:]: _on_host(f) for f in (_eigh, _svd, _qr, _pinv, _expm)}
-FUNCTIONS |= {"require": _require, "lu_tall": _lu_tall_of, "complement": _complement_of}
+FUNCTIONS |= {"cofactors": cofactors.singular, "require": _require, "lu_tall": _lu_tall_of, "complement": _complement_of}

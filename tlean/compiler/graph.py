@@ -371,12 +371,14 @@ class Graph(OpsMethods):
 
     # Reading ------------------------------------------------------------------------------------------------------------
 
-    def _needed(self, outputs: Iterable[int | None] | None = None, effects: bool = False) -> list[GraphNode]:
-        """The nodes that the outputs depend on, in order; with `effects` also those that have one beside their value."""
+    def _needed(self, outputs: Iterable[int | None] | None = None, effects: bool | None = False) -> list[GraphNode]:
+        """The nodes that the outputs depend on, in order; with `effects` also those that have one beside their value, with None the checks
+        among these, which may run twice.
+        """
         live = set(self.outputs if outputs is None else outputs)
         apart, read, kept = live.isdisjoint, live.update, []
         for node in reversed(self.nodes):
-            if not apart(node.outputs) or (effects and node.record.effects):
+            if not apart(node.outputs) or (effects is not False and node.record.effects and (effects or _checks(node.record))):
                 kept.append(node)
                 read(node.inputs)
         kept.reverse()
@@ -386,9 +388,9 @@ class Graph(OpsMethods):
         """Drop the nodes that no output depends on; returns the graph itself.
 
         Args:
-            effects: whether nodes with an effect beside their value stay.
+            effects: whether all nodes with an effect beside their value stay; otherwise checks alone, which may run twice.
         """
-        self.nodes = self._needed([*self.outputs, *(after for _, _, after in self.states)], effects)
+        self.nodes = self._needed([*self.outputs, *(after for _, _, after in self.states)], effects or None)
         self._known = {}
         return self
 
@@ -451,6 +453,12 @@ class Graph(OpsMethods):
     def _show(self, value: int) -> str:
         spec = self.specs[value]
         return f"{spec.dtype}[{', '.join(map(str, spec.shape))}]"
+
+
+def _checks(record: OpDef) -> bool:
+    # Whether its effect is at most an error; calls of `tl.debug`, which are not registered, do more.
+    inner = () if record.loop is None else [n.record for b in record.loop.bodies for n in b.nodes if n.record.effects]
+    return record.registered if record.loop is None else all(map(_checks, inner))
 
 
 def replay(graph: Graph, ops: Any, inputs: Sequence[Any]) -> list[Any]:

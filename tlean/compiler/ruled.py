@@ -57,6 +57,7 @@ class Ruled:
             outputs=tuple([f"y{k}" for k in range(len(self.outs))]),
             kernel="",
             out_dtype=self.outs[0].dtype,
+            effects=any(n.record.effects for n in body.nodes),
         )
         self._tape = Loop(title, (), self.specs, self.outs)
 

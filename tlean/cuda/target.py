@@ -70,8 +70,8 @@ class Cuda(Target):
         if record.loop is not None:
             return True
         if record.host is not None:
-            if record.cuda is not None:
-                return True
+            if record.cuda is not None or record.rules.decompose is not None:
+                return record.cuda is not None
             raise DeviceError(
                 f"{record.name}: a Python function on arrays cannot run on a CUDA device; use device='cpu', ops of the library, or "
                 "CUDA C by cuda= of custom_op"

@@ -13,7 +13,7 @@ from tlean._core.eager.accum import install_kernels
 from tlean._core.eager.eager import EagerOps, TensorRef, install, no_grad, without_tape
 from tlean._core.table import KERNELS, MODULES
 from tlean.ops import Spec, all_ops, composites, forms, get
-from tlean.ops.matrices import spectra
+from tlean.ops.matrices import lapack as lapack_kernels
 
 from .instances import instantiate
 
@@ -30,7 +30,7 @@ def _require(outs: Any, ins: Any, options: Any) -> None:
 def _connect() -> None:
     names = ("ShapeError", "OptionError", "DTypeError", "IndexRangeError", "NodeError", "DeviceError", "NumericsError", "MissingOpError")
     install_errors({n: getattr(errors, n) for n in (*names, "LinAlgError")})
-    spectra.install({**lapack.FUNCTIONS, "require": _require})
+    lapack_kernels.install({**lapack.FUNCTIONS, "require": _require})
     install_kernels(KERNELS["accumulate:f32"], KERNELS["accumulate:f64"])
     install(instantiate, Spec, MODULES["random"].stream_seed, get, {r.name: r for r in all_ops()}, composites() | forms())
 

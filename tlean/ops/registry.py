@@ -286,6 +286,7 @@ def defop(
     view: bool = False,
     random: bool = False,
     updates: bool = False,
+    effects: bool = False,
     broadcasts: bool = False,
     aliases: tuple[str, ...] = (),
     algebraic: bool = True,
@@ -308,6 +309,7 @@ def defop(
         random: an input named `seed` may be None; the backend then draws the next seed of its stream.
         broadcasts: inputs of other shapes than the output's are stretched to it, by NumPy's rule.
         updates: every output may take the memory of the input at the same place (an optimiser's step in place).
+        effects: it does something beside its value, such as a check, and runs though nothing reads that.
         aliases: further names of the op.
         algebraic, differentiable: whether it can be computed in exact rational arithmetic; whether any gradient is not None by definition.
 
@@ -338,6 +340,7 @@ def defop(
             view=view,
             random=random,
             updates=updates,
+            effects=effects,
             broadcasts=broadcasts,
             aliases=aliases,
             samples=samples,

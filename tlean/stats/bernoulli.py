@@ -6,11 +6,12 @@ import math
 from typing import Any
 
 from .. import functions as F
-from .values import floats, within
+from .values import SHARE, floats, needs, within
 
-__all__ = ["cdf", "entropy", "logcdf", "logpmf", "logsf", "mean", "pmf", "ppf", "rvs", "sf", "var"]
+__all__ = ["cdf", "entropy", "isf", "logcdf", "logpmf", "logsf", "mean", "pmf", "ppf", "rvs", "sf", "var"]
 
 
+@needs(p=SHARE)
 def logpmf(k: Any, p: Any) -> Any:
     """The logarithm of the probability; -inf for all but 0 and 1.
 
@@ -43,6 +44,7 @@ def rvs(p: Any, shape: Any = None, seed: Any = None) -> Any:
     return F.random_bernoulli(p, shape, seed=seed)
 
 
+@needs(p=SHARE)
 def cdf(k: Any, p: Any) -> Any:
     """The probability of a number up to k.
 
@@ -53,6 +55,7 @@ def cdf(k: Any, p: Any) -> Any:
     return F.where(F.less(k, 0.0), 0.0, F.where(F.less(k, 1.0), 1.0 - p, F.where(F.isnan(k), k, 1.0)))
 
 
+@needs(p=SHARE)
 def sf(k: Any, p: Any) -> Any:
     """The probability of a number above k.
 
@@ -63,6 +66,7 @@ def sf(k: Any, p: Any) -> Any:
     return F.where(F.less(k, 0.0), 1.0, F.where(F.less(k, 1.0), p, F.where(F.isnan(k), k, 0.0)))
 
 
+@needs(p=SHARE)
 def logcdf(k: Any, p: Any) -> Any:
     """The logarithm of `cdf`.
 
@@ -73,6 +77,7 @@ def logcdf(k: Any, p: Any) -> Any:
     return F.where(F.less(k, 0.0), -math.inf, F.where(F.less(k, 1.0), F.log1p(-p), F.where(F.isnan(k), k, 0.0)))
 
 
+@needs(p=SHARE)
 def logsf(k: Any, p: Any) -> Any:
     """The logarithm of `sf`.
 
@@ -83,6 +88,7 @@ def logsf(k: Any, p: Any) -> Any:
     return F.where(F.less(k, 0.0), 0.0, F.where(F.less(k, 1.0), F.log(p), F.where(F.isnan(k), k, -math.inf)))
 
 
+@needs(p=SHARE)
 def ppf(q: Any, p: Any) -> Any:
     """The least number whose `cdf` is at least q; -1 for 0, NaN outside of 0 to 1.
 
@@ -94,6 +100,20 @@ def ppf(q: Any, p: Any) -> Any:
     return F.where(F.logical_and(F.greater_equal(q, 0.0), F.less_equal(q, 1.0)), value, math.nan)
 
 
+@needs(p=SHARE)
+def isf(q: Any, p: Any) -> Any:
+    """The least number whose `sf` is at most q; 1 for 0, -1 for 1, NaN outside.
+
+    Args:
+        q, p: numbers or arrays that broadcast.
+    """
+    q, p = floats(q, p)
+    value = F.where(F.equal(q, 1.0), -1.0, F.where(F.greater_equal(q, p), 0.0, F.ones_like(q)))
+    value = F.where(F.equal(q, 0.0), F.ones_like(q), value)
+    return F.where(F.logical_and(F.greater_equal(q, 0.0), F.less_equal(q, 1.0)), value, math.nan)
+
+
+@needs(p=SHARE)
 def entropy(p: Any) -> Any:
     """The entropy, in natural units.
 
@@ -104,6 +124,7 @@ def entropy(p: Any) -> Any:
     return -(F.xlogy(p, p) + F.xlog1py(1.0 - p, -p))
 
 
+@needs(p=SHARE)
 def mean(p: Any) -> Any:
     """The mean.
 
@@ -113,6 +134,7 @@ def mean(p: Any) -> Any:
     return floats(p)[0]
 
 
+@needs(p=SHARE)
 def var(p: Any) -> Any:
     """The variance.
 

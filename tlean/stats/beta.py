@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from .. import functions as F
-from .values import floats, log_share, within
+from .values import KNOWN, POSITIVE, floats, gamma_entropy, log_share, needs, within
 
 __all__ = ["cdf", "entropy", "isf", "logcdf", "logpdf", "logsf", "mean", "pdf", "ppf", "rvs", "sf", "var"]
 
 
+@needs(a=POSITIVE, b=POSITIVE, scale=POSITIVE, loc=KNOWN)
 def logpdf(x: Any, a: Any, b: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The logarithm of the density; -inf outside of `loc` to `loc + scale`.
 
@@ -44,6 +45,7 @@ def rvs(a: Any, b: Any, shape: Any = None, seed: Any = None, dtype: str | None =
     return F.random_beta(a, b, shape, seed=seed, dtype=dtype)
 
 
+@needs(a=POSITIVE, b=POSITIVE, scale=POSITIVE, loc=KNOWN)
 def cdf(x: Any, a: Any, b: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The probability of a number up to x.
 
@@ -55,6 +57,7 @@ def cdf(x: Any, a: Any, b: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     return F.betainc(a, b, z)
 
 
+@needs(a=POSITIVE, b=POSITIVE, scale=POSITIVE, loc=KNOWN)
 def sf(x: Any, a: Any, b: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The probability of a number above x, exact where it is small.
 
@@ -66,6 +69,7 @@ def sf(x: Any, a: Any, b: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     return F.betaincc(a, b, z)
 
 
+@needs(a=POSITIVE, b=POSITIVE, scale=POSITIVE, loc=KNOWN)
 def logcdf(x: Any, a: Any, b: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The logarithm of `cdf`.
 
@@ -75,6 +79,7 @@ def logcdf(x: Any, a: Any, b: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     return log_share(cdf(x, a, b, loc, scale), sf(x, a, b, loc, scale))
 
 
+@needs(a=POSITIVE, b=POSITIVE, scale=POSITIVE, loc=KNOWN)
 def logsf(x: Any, a: Any, b: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The logarithm of `sf`.
 
@@ -84,6 +89,7 @@ def logsf(x: Any, a: Any, b: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     return log_share(sf(x, a, b, loc, scale), cdf(x, a, b, loc, scale))
 
 
+@needs(a=POSITIVE, b=POSITIVE, scale=POSITIVE, loc=KNOWN)
 def ppf(q: Any, a: Any, b: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The quantile: the inverse of `cdf`.
 
@@ -94,6 +100,7 @@ def ppf(q: Any, a: Any, b: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     return loc + scale * F.betaincinv(a, b, q)
 
 
+@needs(a=POSITIVE, b=POSITIVE, scale=POSITIVE, loc=KNOWN)
 def isf(q: Any, a: Any, b: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The number whose `sf` is q.
 
@@ -104,6 +111,7 @@ def isf(q: Any, a: Any, b: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     return loc + scale * F.betainccinv(a, b, q)
 
 
+@needs(a=POSITIVE, b=POSITIVE, scale=POSITIVE, loc=KNOWN)
 def entropy(a: Any, b: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The differential entropy.
 
@@ -111,10 +119,11 @@ def entropy(a: Any, b: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
         a, b, loc, scale: numbers or arrays that broadcast.
     """
     a, b, loc, scale = floats(a, b, loc, scale)
-    inner = (a - 1.0) * F.digamma(a) + (b - 1.0) * F.digamma(b) - (a + b - 2.0) * F.digamma(a + b)
-    return F.betaln(a, b) - inner + F.log(scale) + F.zeros_like(loc)
+    value = gamma_entropy(a) + gamma_entropy(b) - gamma_entropy(a + b) - F.digamma(a + b)
+    return value + F.log(scale) + F.zeros_like(loc)
 
 
+@needs(a=POSITIVE, b=POSITIVE, scale=POSITIVE, loc=KNOWN)
 def mean(a: Any, b: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The mean.
 
@@ -125,6 +134,7 @@ def mean(a: Any, b: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     return loc + scale * a / (a + b)
 
 
+@needs(a=POSITIVE, b=POSITIVE, scale=POSITIVE, loc=KNOWN)
 def var(a: Any, b: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The variance.
 

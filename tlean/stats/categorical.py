@@ -10,7 +10,7 @@ import numpy as np
 from .. import functions as F
 from .values import within
 
-__all__ = ["cdf", "entropy", "logpmf", "mean", "pmf", "ppf", "rvs", "sf", "var"]
+__all__ = ["cdf", "entropy", "isf", "logcdf", "logpmf", "logsf", "mean", "pmf", "ppf", "rvs", "sf", "var"]
 
 
 def logpmf(k: Any, logits: Any) -> Any:
@@ -53,6 +53,21 @@ def rvs(logits: Any, shape: Any = None, seed: Any = None) -> Any:
     return F.random_categorical(logits, shape, seed=seed)
 
 
+def _at(values: Any, k: Any, low: float, high: float) -> Any:
+    # The value of class k; `low` below the first class, `high` from the last one on.
+    classes = int(values.shape[-1])
+    at = F.expand_dims(F.minimum(F.maximum(k, 0), classes - 1), -1)
+    lead = np.broadcast_shapes(tuple(values.shape)[:-1], tuple(at.shape)[:-1])
+    value = F.squeeze(F.take_along_axis(F.broadcast_to(values, (*lead, classes)), F.broadcast_to(at, (*lead, 1)), axis=-1), axis=-1)
+    return F.where(F.less(k, 0), low, F.where(F.less(k, classes - 1), value, F.full_like(value, high)))
+
+
+def _beyond(values: Any, sums: Any) -> Any:
+    # For each class what `sums` makes of those after it; for the last one what it makes of the last one, which is not read.
+    from_end = F.flip(sums(F.flip(values, axis=-1)), axis=-1)
+    return F.concat([from_end[..., 1:], from_end[..., -1:]], axis=-1)
+
+
 def cdf(k: Any, logits: Any) -> Any:
     """The probability of a class up to k.
 
@@ -60,22 +75,37 @@ def cdf(k: Any, logits: Any) -> Any:
         k: `b`, integers.
         logits: `(*b, n)`; both broadcast.
     """
-    sums = F.cumsum(F.softmax(logits), axis=-1)
-    classes = int(sums.shape[-1])
-    at = F.expand_dims(F.minimum(F.maximum(k, 0), classes - 1), -1)
-    lead = np.broadcast_shapes(tuple(sums.shape)[:-1], tuple(at.shape)[:-1])
-    value = F.squeeze(F.take_along_axis(F.broadcast_to(sums, (*lead, classes)), F.broadcast_to(at, (*lead, 1)), axis=-1), axis=-1)
-    return F.where(F.less(k, 0), 0.0, F.where(F.less(k, classes - 1), value, F.ones_like(value)))
+    return _at(F.cumsum(F.softmax(logits), axis=-1), k, 0.0, 1.0)
 
 
 def sf(k: Any, logits: Any) -> Any:
-    """The probability of a class above k.
+    """The probability of a class above k, exact where it is small.
 
     Args:
         k: `b`, integers.
         logits: `(*b, n)`; both broadcast.
     """
-    return 1.0 - cdf(k, logits)
+    return _at(_beyond(F.softmax(logits), lambda p: F.cumsum(p, axis=-1)), k, 1.0, 0.0)
+
+
+def logcdf(k: Any, logits: Any) -> Any:
+    """The logarithm of `cdf`, without the loss of small probabilities.
+
+    Args:
+        k: `b`, integers.
+        logits: `(*b, n)`; both broadcast.
+    """
+    return _at(F.cumlogsumexp(F.log_softmax(logits), axis=-1), k, -math.inf, 0.0)
+
+
+def logsf(k: Any, logits: Any) -> Any:
+    """The logarithm of `sf`, without the loss of small probabilities.
+
+    Args:
+        k: `b`, integers.
+        logits: `(*b, n)`; both broadcast.
+    """
+    return _at(_beyond(F.log_softmax(logits), lambda p: F.cumlogsumexp(p, axis=-1)), k, 0.0, -math.inf)
 
 
 def ppf(q: Any, logits: Any) -> Any:
@@ -87,6 +117,17 @@ def ppf(q: Any, logits: Any) -> Any:
     """
     sums = F.cumsum(F.softmax(logits), axis=-1)[..., :-1]
     return F.sum(F.less(sums, F.expand_dims(q, -1)), axis=-1)
+
+
+def isf(q: Any, logits: Any) -> Any:
+    """The least class whose `sf` is at most q, an integer.
+
+    Args:
+        q: `b`, 0 … 1.
+        logits: `(*b, n)`; both broadcast.
+    """
+    beyond = _beyond(F.softmax(logits), lambda p: F.cumsum(p, axis=-1))[..., :-1]
+    return F.sum(F.greater(beyond, F.expand_dims(q, -1)), axis=-1)
 
 
 def entropy(logits: Any) -> Any:

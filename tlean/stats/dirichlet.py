@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from .. import functions as F
 from .values import floats
 
 __all__ = ["cov", "entropy", "logpdf", "mean", "pdf", "rvs", "var"]
+
+
+def _known(alpha: Any) -> Any:
+    # NaN in place of what is not above 0, so that all is NaN that it is part of.
+    return F.where(F.greater(alpha, 0.0), alpha, math.nan)
 
 
 def logpdf(x: Any, alpha: Any) -> Any:
@@ -18,6 +24,7 @@ def logpdf(x: Any, alpha: Any) -> Any:
         alpha: `(*b, k)`, above 0.
     """
     x, alpha = floats(x, alpha)
+    alpha = _known(alpha)
     constant = F.lgamma(F.sum(alpha, axis=-1)) - F.sum(F.lgamma(alpha), axis=-1)
     return F.sum(F.xlogy(alpha - 1.0, x), axis=-1) + constant
 
@@ -49,7 +56,7 @@ def entropy(alpha: Any) -> Any:
     Args:
         alpha: `(*b, k)`, above 0.
     """
-    (alpha,) = floats(alpha)
+    alpha = _known(floats(alpha)[0])
     total = F.sum(alpha, axis=-1)
     constant = F.sum(F.lgamma(alpha), axis=-1) - F.lgamma(total)
     return constant + (total - alpha.shape[-1]) * F.digamma(total) - F.sum((alpha - 1.0) * F.digamma(alpha), axis=-1)
@@ -61,7 +68,7 @@ def mean(alpha: Any) -> Any:
     Args:
         alpha: `(*b, k)`, above 0.
     """
-    (alpha,) = floats(alpha)
+    alpha = _known(floats(alpha)[0])
     return alpha / F.sum(alpha, axis=-1, keepdims=True)
 
 
@@ -71,7 +78,7 @@ def var(alpha: Any) -> Any:
     Args:
         alpha: `(*b, k)`, above 0.
     """
-    (alpha,) = floats(alpha)
+    alpha = _known(floats(alpha)[0])
     total = F.sum(alpha, axis=-1, keepdims=True)
     share = alpha / total
     return share * (1.0 - share) / (total + 1.0)
@@ -85,7 +92,7 @@ def cov(alpha: Any) -> Any:
 
     Returns: `(*b, k, k)`.
     """
-    (alpha,) = floats(alpha)
+    alpha = _known(floats(alpha)[0])
     total = F.sum(alpha, axis=-1, keepdims=True)
     share = alpha / total
     outer = F.expand_dims(share, -1) * F.expand_dims(share, -2)

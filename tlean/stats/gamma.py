@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from .. import functions as F
-from .values import floats, log_share, within
+from .values import KNOWN, POSITIVE, floats, gamma_entropy, log_share, needs, within
 
 __all__ = ["cdf", "entropy", "isf", "logcdf", "logpdf", "logsf", "mean", "pdf", "ppf", "rvs", "sf", "var"]
 
 
+@needs(a=POSITIVE, scale=POSITIVE, loc=KNOWN)
 def logpdf(x: Any, a: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The logarithm of the density; -inf below `loc`.
 
@@ -47,6 +48,7 @@ def rvs(a: Any, loc: Any = 0.0, scale: Any = 1.0, shape: Any = None, seed: Any =
     return loc + F.random_gamma(a, shape, scale, seed=seed, dtype=dtype)
 
 
+@needs(a=POSITIVE, scale=POSITIVE, loc=KNOWN)
 def cdf(x: Any, a: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The probability of a number up to x.
 
@@ -58,6 +60,7 @@ def cdf(x: Any, a: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     return F.gammainc(a, z)
 
 
+@needs(a=POSITIVE, scale=POSITIVE, loc=KNOWN)
 def sf(x: Any, a: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The probability of a number above x, exact where it is small.
 
@@ -69,6 +72,7 @@ def sf(x: Any, a: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     return F.gammaincc(a, z)
 
 
+@needs(a=POSITIVE, scale=POSITIVE, loc=KNOWN)
 def logcdf(x: Any, a: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The logarithm of `cdf`.
 
@@ -78,6 +82,7 @@ def logcdf(x: Any, a: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     return log_share(cdf(x, a, loc, scale), sf(x, a, loc, scale))
 
 
+@needs(a=POSITIVE, scale=POSITIVE, loc=KNOWN)
 def logsf(x: Any, a: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The logarithm of `sf`.
 
@@ -87,6 +92,7 @@ def logsf(x: Any, a: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     return log_share(sf(x, a, loc, scale), cdf(x, a, loc, scale))
 
 
+@needs(a=POSITIVE, scale=POSITIVE, loc=KNOWN)
 def ppf(q: Any, a: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The quantile: the inverse of `cdf`.
 
@@ -97,6 +103,7 @@ def ppf(q: Any, a: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     return loc + scale * F.gammaincinv(a, q)
 
 
+@needs(a=POSITIVE, scale=POSITIVE, loc=KNOWN)
 def isf(q: Any, a: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The number whose `sf` is q.
 
@@ -107,6 +114,7 @@ def isf(q: Any, a: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     return loc + scale * F.gammainccinv(a, q)
 
 
+@needs(a=POSITIVE, scale=POSITIVE, loc=KNOWN)
 def entropy(a: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The differential entropy.
 
@@ -114,9 +122,10 @@ def entropy(a: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
         a, loc, scale: numbers or arrays that broadcast.
     """
     a, loc, scale = floats(a, loc, scale)
-    return a + F.log(scale) + F.lgamma(a) + (1.0 - a) * F.digamma(a) + F.zeros_like(loc)
+    return gamma_entropy(a) + F.log(scale) + F.zeros_like(loc)
 
 
+@needs(a=POSITIVE, scale=POSITIVE, loc=KNOWN)
 def mean(a: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The mean.
 
@@ -127,6 +136,7 @@ def mean(a: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     return loc + a * scale
 
 
+@needs(a=POSITIVE, scale=POSITIVE, loc=KNOWN)
 def var(a: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The variance.
 

@@ -7,7 +7,7 @@ from typing import Any
 from .. import functions as F
 from .values import HALF_LOG_2PI, floats, spread
 
-__all__ = ["entropy", "logpdf", "mean", "pdf", "rvs", "var"]
+__all__ = ["cov", "entropy", "logpdf", "mean", "pdf", "rvs", "var"]
 
 
 def logpdf(x: Any, mean: Any, cov: Any) -> Any:
@@ -86,3 +86,14 @@ def var(mean: Any, cov: Any) -> Any:
     """
     mean, cov = floats(mean, cov)
     return spread(F.diagonal(cov, axis1=-2, axis2=-1), mean)
+
+
+def cov(mean: Any, cov: Any) -> Any:
+    """The covariance, over the batch of both.
+
+    Args:
+        mean: `(*b, d)`, or a number.
+        cov: `(*b, d, d)`.
+    """
+    mean, cov = floats(mean, cov)
+    return spread(cov, F.expand_dims(mean, -1)) if len(mean.shape) else cov

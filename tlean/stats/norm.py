@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import functions as F
-from .values import HALF_LOG_2PI, floats, spread
+from .values import HALF_LOG_2PI, KNOWN, POSITIVE, floats, needs, spread
 
 __all__ = ["cdf", "entropy", "isf", "logcdf", "logpdf", "logsf", "mean", "pdf", "ppf", "rvs", "sf", "var"]
 
@@ -38,6 +38,7 @@ def _standard(x: Any, loc: Any, scale: Any) -> Any:
     return (x - loc) / scale
 
 
+@needs(scale=POSITIVE, loc=KNOWN)
 def cdf(x: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The probability of a number up to x.
 
@@ -47,6 +48,7 @@ def cdf(x: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     return F.ndtr(_standard(x, loc, scale))
 
 
+@needs(scale=POSITIVE, loc=KNOWN)
 def logcdf(x: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The logarithm of `cdf`, without the loss of small probabilities.
 
@@ -56,6 +58,7 @@ def logcdf(x: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     return F.log_ndtr(_standard(x, loc, scale))
 
 
+@needs(scale=POSITIVE, loc=KNOWN)
 def sf(x: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The probability of a number above x.
 
@@ -65,6 +68,7 @@ def sf(x: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     return F.ndtr(-_standard(x, loc, scale))
 
 
+@needs(scale=POSITIVE, loc=KNOWN)
 def logsf(x: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The logarithm of `sf`, without the loss of small probabilities.
 
@@ -74,6 +78,7 @@ def logsf(x: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     return F.log_ndtr(-_standard(x, loc, scale))
 
 
+@needs(scale=POSITIVE, loc=KNOWN)
 def ppf(q: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The quantile: the inverse of `cdf`.
 
@@ -97,6 +102,7 @@ def rvs(loc: Any = 0.0, scale: Any = 1.0, shape: Any = None, seed: Any = None, d
     return F.random_normal(shape, loc, scale, seed=seed, dtype=dtype)
 
 
+@needs(scale=POSITIVE, loc=KNOWN)
 def isf(q: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The number whose `sf` is q.
 
@@ -107,6 +113,7 @@ def isf(q: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     return loc - scale * F.ndtri(q)
 
 
+@needs(scale=POSITIVE, loc=KNOWN)
 def entropy(loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The differential entropy.
 
@@ -117,6 +124,7 @@ def entropy(loc: Any = 0.0, scale: Any = 1.0) -> Any:
     return 0.5 + HALF_LOG_2PI + F.log(scale) + F.zeros_like(loc)
 
 
+@needs(scale=POSITIVE, loc=KNOWN)
 def mean(loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The mean.
 
@@ -126,6 +134,7 @@ def mean(loc: Any = 0.0, scale: Any = 1.0) -> Any:
     return spread(*floats(loc, scale))
 
 
+@needs(scale=POSITIVE, loc=KNOWN)
 def var(loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The variance.
 

@@ -7,11 +7,12 @@ from typing import Any
 
 from .. import functions as F
 from ..loops import fori_loop
-from .values import count, floats, log_share, within
+from .values import AT_LEAST_0, HALF_LOG_2PI, count, floats, log_share, needs, within
 
-__all__ = ["cdf", "logcdf", "logpmf", "logsf", "mean", "pmf", "ppf", "rvs", "sf", "var"]
+__all__ = ["cdf", "entropy", "isf", "logcdf", "logpmf", "logsf", "mean", "pmf", "ppf", "rvs", "sf", "var"]
 
 
+@needs(mu=AT_LEAST_0)
 def logpmf(k: Any, mu: Any) -> Any:
     """The logarithm of the probability; -inf for what is no count.
 
@@ -44,6 +45,7 @@ def rvs(mu: Any, shape: Any = None, seed: Any = None) -> Any:
     return F.random_poisson(mu, shape, seed=seed)
 
 
+@needs(mu=AT_LEAST_0)
 def cdf(k: Any, mu: Any) -> Any:
     """The probability of a count up to k.
 
@@ -57,6 +59,7 @@ def cdf(k: Any, mu: Any) -> Any:
     return F.where(below, 0.0, F.gammaincc(k + 1.0, mu))
 
 
+@needs(mu=AT_LEAST_0)
 def sf(k: Any, mu: Any) -> Any:
     """The probability of a count above k, exact where it is small.
 
@@ -70,6 +73,7 @@ def sf(k: Any, mu: Any) -> Any:
     return F.where(below, 1.0, F.gammainc(k + 1.0, mu))
 
 
+@needs(mu=AT_LEAST_0)
 def logcdf(k: Any, mu: Any) -> Any:
     """The logarithm of `cdf`.
 
@@ -79,6 +83,7 @@ def logcdf(k: Any, mu: Any) -> Any:
     return log_share(cdf(k, mu), sf(k, mu))
 
 
+@needs(mu=AT_LEAST_0)
 def logsf(k: Any, mu: Any) -> Any:
     """The logarithm of `sf`.
 
@@ -88,12 +93,28 @@ def logsf(k: Any, mu: Any) -> Any:
     return log_share(sf(k, mu), cdf(k, mu))
 
 
+@needs(mu=AT_LEAST_0)
 def ppf(q: Any, mu: Any) -> Any:
     """The least count whose `cdf` is at least q, without a gradient; -1 for 0, infinite for 1, NaN outside.
 
     Args:
         q, mu: numbers or arrays that broadcast.
     """
+    return _least(q, mu, lambda k, mu, q: F.greater_equal(cdf(k, mu), q), (-1.0, math.inf))
+
+
+@needs(mu=AT_LEAST_0)
+def isf(q: Any, mu: Any) -> Any:
+    """The least count whose `sf` is at most q, without a gradient; infinite for 0, -1 for 1, NaN outside.
+
+    Args:
+        q, mu: numbers or arrays that broadcast.
+    """
+    return _least(q, mu, lambda k, mu, q: F.less_equal(sf(k, mu), q), (math.inf, -1.0))
+
+
+def _least(q: Any, mu: Any, enough: Any, ends: tuple[float, float]) -> Any:
+    # The least count that is enough for q; the ends are those for 0 and 1.
     q, mu = (F.detach(v) for v in floats(q, mu))
     q, mu = q + F.zeros_like(mu), mu + F.zeros_like(q)
     # By halving an interval of whole numbers up to 40 standard deviations beyond the mean, where a probability is below rounding.
@@ -103,18 +124,19 @@ def ppf(q: Any, mu: Any) -> Any:
     def halve(_: Any, ends: Any) -> Any:
         low, high = ends
         middle = F.floor(0.5 * (low + high))
-        enough = F.greater_equal(cdf(middle, mu), q)
-        return F.where(enough, low, middle), F.where(enough, middle, high)
+        far = enough(middle, mu, q)
+        return F.where(far, low, middle), F.where(far, middle, high)
 
     found = fori_loop(0, _HALVINGS, halve, (F.full_like(mu, -1.0), most))[1]
-    ends = F.where(F.equal(q, 0.0), -1.0, F.where(F.equal(q, 1.0), math.inf, F.full_like(q, math.nan)))
-    return F.where(inside, found, ends)
+    outside = F.where(F.equal(q, 0.0), ends[0], F.where(F.equal(q, 1.0), ends[1], F.full_like(q, math.nan)))
+    return F.where(inside, found, outside)
 
 
 #: Enough for intervals up to 2⁵³, beyond which floats are no counts.
 _HALVINGS = 54
 
 
+@needs(mu=AT_LEAST_0)
 def mean(mu: Any) -> Any:
     """The mean.
 
@@ -124,6 +146,7 @@ def mean(mu: Any) -> Any:
     return floats(mu)[0]
 
 
+@needs(mu=AT_LEAST_0)
 def var(mu: Any) -> Any:
     """The variance.
 
@@ -131,3 +154,25 @@ def var(mu: Any) -> Any:
         mu: numbers or arrays that broadcast.
     """
     return floats(mu)[0]
+
+
+@needs(mu=AT_LEAST_0)
+def entropy(mu: Any) -> Any:
+    """The entropy, in natural units.
+
+    Args:
+        mu: numbers or arrays that broadcast.
+    """
+    (mu,) = floats(mu)
+    large = F.greater(mu, 100.0)
+    few, z = F.expand_dims(F.where(large, 1.0, mu), -1), 1.0 / F.where(large, mu, 1e3)
+    # Up to a mean of 100 all counts whose probability counts; then the series in 1/mu.
+    counts = F.arange(0, 300, dtype=str(mu.dtype))
+    logs = F.xlogy(counts, few) - F.lgamma(counts + 1.0) - few
+    series = z * (1.0 / 12.0 + z * (1.0 / 24.0 + z * (19.0 / 360.0 + z * (9.0 / 80.0 + z * (863.0 / 2520.0 + z * 1375.0 / 1008.0)))))
+    exact = -F.sum(F.exp(logs) * F.maximum(logs, _LEAST), axis=-1)
+    return F.where(large, 0.5 + HALF_LOG_2PI - 0.5 * F.log(z) - series, exact)
+
+
+#: Of logarithms: below, a probability is 0.
+_LEAST = -800.0

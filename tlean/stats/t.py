@@ -6,11 +6,12 @@ import math
 from typing import Any
 
 from .. import functions as F
-from .values import floats, log_share, spread
+from .values import HALF_LOG_2PI, KNOWN, POSITIVE, floats, log_share, needs, spread
 
 __all__ = ["cdf", "entropy", "isf", "logcdf", "logpdf", "logsf", "mean", "pdf", "ppf", "rvs", "sf", "var"]
 
 
+@needs(df=POSITIVE, scale=POSITIVE, loc=KNOWN)
 def logpdf(x: Any, df: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The logarithm of the density.
 
@@ -19,9 +20,12 @@ def logpdf(x: Any, df: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """
     x, df, loc, scale = floats(x, df, loc, scale)
     z = (x - loc) / scale
+    normal = F.equal(df, math.inf)
+    df = F.where(normal, 1.0, df)
     # log Γ((df + 1)/2) − log Γ(df/2) − log √π, without the difference of two large numbers.
     constant = -F.betaln(0.5 * F.ones_like(df), 0.5 * df) - 0.5 * F.log(df) - F.log(scale)
-    return constant - 0.5 * (df + 1.0) * F.log1p(F.square(z) / df)
+    value = constant - 0.5 * (df + 1.0) * F.log1p(F.square(z) / df)
+    return F.where(normal, -0.5 * F.square(z) - F.log(scale) - HALF_LOG_2PI, value)
 
 
 def pdf(x: Any, df: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
@@ -57,6 +61,7 @@ def rvs(df: Any, loc: Any = 0.0, scale: Any = 1.0, shape: Any = None, seed: Any 
 _STREAM = 0x5851F42D4C957F2D
 
 
+@needs(df=POSITIVE, scale=POSITIVE, loc=KNOWN)
 def cdf(x: Any, df: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The probability of a number up to x.
 
@@ -67,6 +72,7 @@ def cdf(x: Any, df: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     return F.stdtr(df, (x - loc) / scale)
 
 
+@needs(df=POSITIVE, scale=POSITIVE, loc=KNOWN)
 def sf(x: Any, df: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The probability of a number above x, exact where it is small.
 
@@ -77,6 +83,7 @@ def sf(x: Any, df: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     return F.stdtr(df, (loc - x) / scale)
 
 
+@needs(df=POSITIVE, scale=POSITIVE, loc=KNOWN)
 def logcdf(x: Any, df: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The logarithm of `cdf`.
 
@@ -86,6 +93,7 @@ def logcdf(x: Any, df: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     return log_share(cdf(x, df, loc, scale), sf(x, df, loc, scale))
 
 
+@needs(df=POSITIVE, scale=POSITIVE, loc=KNOWN)
 def logsf(x: Any, df: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The logarithm of `sf`.
 
@@ -95,6 +103,7 @@ def logsf(x: Any, df: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     return log_share(sf(x, df, loc, scale), cdf(x, df, loc, scale))
 
 
+@needs(df=POSITIVE, scale=POSITIVE, loc=KNOWN)
 def ppf(q: Any, df: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The quantile: the inverse of `cdf`.
 
@@ -105,6 +114,7 @@ def ppf(q: Any, df: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     return loc + scale * F.stdtrit(df, q)
 
 
+@needs(df=POSITIVE, scale=POSITIVE, loc=KNOWN)
 def isf(q: Any, df: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The number whose `sf` is q.
 
@@ -115,6 +125,7 @@ def isf(q: Any, df: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     return loc - scale * F.stdtrit(df, q)
 
 
+@needs(df=POSITIVE, scale=POSITIVE, loc=KNOWN)
 def entropy(df: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The differential entropy.
 
@@ -122,12 +133,16 @@ def entropy(df: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
         df, loc, scale: numbers or arrays that broadcast.
     """
     df, loc, scale = floats(df, loc, scale)
-    half = 0.5 * df
+    large = F.greater(df, 200.0)
+    half, z = 0.5 * F.where(large, 1.0, df), 1.0 / F.where(large, df, 1e3)
     more = half + 0.5
-    value = more * (F.digamma(more) - F.digamma(half)) + 0.5 * F.log(df) + F.betaln(half, 0.5 * F.ones_like(half))
-    return value + F.log(scale) + F.zeros_like(loc)
+    value = more * (F.digamma(more) - F.digamma(half)) + 0.5 * F.log(2.0 * half) + F.betaln(half, 0.5 * F.ones_like(half))
+    # Near the normal distribution the two parts are large.
+    series = 0.5 + HALF_LOG_2PI + z * (1.0 + z * (0.25 + z * (-1.0 / 6.0 + z * (-0.125 + z * (0.3 + z * 0.25)))))
+    return F.where(large, series, value) + F.log(scale) + F.zeros_like(loc)
 
 
+@needs(df=POSITIVE, scale=POSITIVE, loc=KNOWN)
 def mean(df: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The mean; infinite for up to one degree of freedom.
 
@@ -138,6 +153,7 @@ def mean(df: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     return F.where(F.greater(df, 1.0), spread(loc, df, scale), math.inf)
 
 
+@needs(df=POSITIVE, scale=POSITIVE, loc=KNOWN)
 def var(df: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The variance; infinite for up to two degrees of freedom, NaN for up to one.
 
@@ -146,5 +162,7 @@ def var(df: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """
     df, loc, scale = floats(df, loc, scale)
     finite = F.greater(df, 2.0)
+    # Of infinite degrees of freedom the ratio is 1.
+    df = F.where(F.equal(df, math.inf), 1e300 if str(df.dtype) == "float64" else 1e30, df)
     value = F.square(scale) * df / (F.where(finite, df, 3.0) - 2.0) + F.zeros_like(loc)
     return F.where(finite, value, F.where(F.greater(df, 1.0), math.inf, F.full_like(df, math.nan)))

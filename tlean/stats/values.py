@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -75,3 +78,56 @@ def log_share(share: Any, rest: Any) -> Any:
     low = F.where(F.logical_and(small, F.greater(share, 0.0)), share, 1.0)
     value = F.where(small, F.log(low), F.log1p(-F.where(small, 0.0, rest)))
     return F.where(F.equal(share, 0.0), -math.inf, value)
+
+
+def gamma_entropy(a: Any) -> Any:
+    """The entropy of gamma numbers of a shape, of scale 1: by Stirling's series for a large one, where its parts are large.
+
+    Args:
+        a: floats.
+    """
+    large = F.greater(a, 200.0)
+    few, many = F.where(large, 1.0, a), F.where(large, a, 1e3)
+    z = 1.0 / many
+    series = 0.5 + HALF_LOG_2PI + 0.5 * F.log(many) - z * (1.0 / 3.0 + z * (1.0 / 12.0 + z * (1.0 / 90.0 - z / 120.0)))
+    return F.where(large, series, few + F.lgamma(few) + (1.0 - few) * F.digamma(few))
+
+
+#: What a parameter must be: above the first number, or that itself where the third says so, and at most the second.
+POSITIVE, AT_LEAST_0, SHARE, KNOWN = (0.0, math.inf, False), (0.0, math.inf, True), (0.0, 1.0, True), (-math.inf, math.inf, True)
+
+
+def _fits(v: Any, low: float, high: float, itself: bool) -> Any:
+    # None where the parameter is a number that is as it must be.
+    if isinstance(v, bool | int | float):
+        return None if (low <= v if itself else low < v) and v <= high else F.full((), False, dtype="bool")
+    if isinstance(v, list | tuple):
+        v = np.asarray(v)
+    if low == -math.inf:
+        return F.logical_not(F.isnan(v)) if "float" in str(v.dtype) else None
+    above = F.greater_equal(v, low) if itself else F.greater(v, low)
+    return above if high == math.inf else F.logical_and(above, F.less_equal(v, high))
+
+
+def needs(**bounds: tuple[float, float, bool]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Declare what the parameters of a function must be: where one is not, the value is NaN, as SciPy's.
+
+    Args:
+        bounds: by parameter `POSITIVE`, `AT_LEAST_0`, `SHARE` or `KNOWN`.
+    """
+
+    def decorate(f: Callable[..., Any]) -> Callable[..., Any]:
+        names = list(inspect.signature(f).parameters)
+
+        @functools.wraps(f)
+        def checked(*args: Any, **named: Any) -> Any:
+            value = f(*args, **named)
+            for name, v in (*zip(names, args, strict=False), *named.items()):
+                fits = _fits(v, *bounds[name]) if name in bounds else None
+                if fits is not None:
+                    value = F.where(fits, value, math.nan)
+            return value
+
+        return checked
+
+    return decorate

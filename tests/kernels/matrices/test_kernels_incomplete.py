@@ -97,3 +97,57 @@ def test_a_small_share_beside_a_small_parameter(args):
     found = tl.betaincc(*(np.full(100, v) for v in args)).numpy()
     assert time.process_time() - began < 1
     assert np.all(np.abs(found - wanted) <= LIMIT * np.spacing(wanted))
+
+
+def _tails(*args):
+    arrays = [np.asarray(v, dtype=np.float64) for v in args]
+    return tl.betainc(*arrays).numpy(), tl.betaincc(*arrays).numpy()
+
+
+def test_parameters_of_every_size_take_bounded_time():
+    sizes = np.array([5e-324, 1e-310, 1e-100, 1e-8, 0.5, 3.7, 1e4, 1e6, 1e9, 1e15, 1e20, 1e50, 1e200, 1.7e308])
+    a, b = (g.ravel() for g in np.meshgrid(sizes, sizes))
+    with np.errstate(over="ignore"):
+        mean = 1 / (1 + np.exp(np.log(b) - np.log(a)))
+    spread = np.sqrt(mean) * np.sqrt(1 - mean) / np.sqrt(1 + np.maximum(a, b))
+    points = [mean, mean * 0.97, np.minimum(mean * 1.03, 1.0), np.clip(mean + spread, 0, 1), np.clip(mean - 5 * spread, 0, 1)]
+    began = time.process_time()
+    for x in points:
+        lower, upper = _tails(a, b, x)
+        assert ((lower >= 0) & (upper >= 0)).all() and np.allclose(lower + upper, 1, rtol=1e-15)
+    for p in (1e-300, 0.3, 1 - 1e-16):
+        x = tl.betaincinv(a, b, np.full(a.shape, p)).numpy()
+        assert ((x >= 0) & (x <= 1)).all()
+    assert time.process_time() - began < 3
+    assert _tails(1e300, 1e300, [np.nextafter(0.5, 0), 0.5, np.nextafter(0.5, 1)])[0].tolist() == [0.0, 0.5, 1.0]
+
+
+def test_huge_parameters_beside_sums_and_the_fraction():
+    """Of a whole a the tail beyond is a sum of a terms, whatever b is; of two large ones the continued fraction is the same to a unit."""
+    with mp.workprec(1300):
+        for a, b, x in ((7, 5e25, 1.4e-25), (3, 1e50, 3e-50), (14, 1.3e11, 9e-11), (2, 1e300, 1.7e-300), (1, 1e200, 1e-200)):
+            n, share = mp.mpf(b) + a - 1, mp.mpf(x)
+            terms = [mp.gammaprod([n + 1], [j + 1, n - j + 1]) * share**j * mp.exp((n - j) * mp.log1p(-share)) for j in range(a)]
+            exact = mp.fsum(terms)
+            for found, wanted in zip(_tails(float(a), b, x), (1 - exact, exact), strict=True):
+                assert abs(found - wanted) <= LIMIT * np.spacing(float(wanted)), (a, b, x)
+    with mp.workprec(200):
+        # The integral of the density from x to the middle.
+        a = 3e6
+        for shift in (1e-9, 1e-5, 3e-4):
+            x = 0.5 - shift
+            density = mp.exp(mp.loggamma(2 * a) - 2 * mp.loggamma(a))
+            exact = 0.5 - mp.quad(
+                lambda t, density=density: density * (t * (1 - t)) ** (mp.mpf(a) - 1), [mp.mpf(x), mp.mpf(x) / 2 + 0.25, 0.5]
+            )
+            assert abs(_tails(a, a, x)[0] - exact) <= LIMIT * np.spacing(float(exact)), shift
+
+
+def test_the_smaller_tail_below_the_mean():
+    """Where the parameter is tiny most of the mass is below the mean; the rest keeps its digits, and is not negative."""
+    with mp.workprec(1600):
+        for a, b, x in ((1e-100, 1e6, 5e-324), (1e-20, 0.5, 1.8e-20), (1e-310, 1e-3, 9.7e-308), (0.3, 40.0, 1e-9), (1e-12, 3.0, 0.2e-12)):
+            p, q, share = mp.mpf(a), mp.mpf(b), mp.mpf(x)
+            series = mp.hyp2f1(p, 1 - q, p + 1, share)
+            exact = 1 - share**p / p * series * mp.gamma(p + q) / mp.gamma(p) / mp.gamma(q)
+            assert abs(_tails(a, b, x)[1] - exact) <= LIMIT * np.spacing(float(exact)), (a, b, x)

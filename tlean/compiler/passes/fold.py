@@ -26,7 +26,7 @@ def fold(graph: Graph, target: Target = CPU) -> Graph:
             continue
         most = _FOLD_LIMIT if node.inputs or target.fuses(node.record, graph.call_of(node).dtypes.works) else _MADE_LIMIT
         small = all(graph.specs[v].size <= most for v in node.outputs)
-        fixed = not node.record.random and node.record.host is None and node.record.loop is None
+        fixed = not (node.record.random or node.record.effects) and node.record.host is None and node.record.loop is None
         if small and fixed:
             folded.append(node)
             constant.update(node.outputs)

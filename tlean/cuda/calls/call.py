@@ -91,7 +91,7 @@ class Call:
         if record.cuda is not None:
             self._family, self._plan = record.cuda(specs, outs)
             return
-        if record.view or record.host is not None or record.loop is not None:
+        if record.view or record.loop is not None or (record.host is not None and record.rules.decompose is None):
             return
         if record.stretches(specs, self.outs[0], self.options) and (fused or record.rules.decompose is None):
             self._parts = Program(stretched(_alone(record, specs, self.options)), mode, fused)
@@ -118,7 +118,7 @@ class Call:
         """Queue it: outputs, then residuals (an op that runs by its parts has none). An index out of range is raised by the next read."""
         if self.record.view and inputs[0] is not None:
             return [inputs[0].reshape(self.outs[0].shape)]
-        if self.record.host is not None and self._plan is None:
+        if self.record.host is not None and self._plan is None and self._parts is None:
             return self._on_host(where, inputs)
         if self.record.loop is not None:
             if where not in self._loops:
@@ -192,7 +192,7 @@ class Program:
     """
 
     def __init__(self, graph: Graph, mode: Mode = EXACT, fused: bool = True) -> None:
-        nodes = graph._needed()
+        nodes = graph._needed(effects=True)
         self._count = len(graph.specs)
         self._inputs = graph.inputs
         self._outputs = graph.outputs

@@ -64,7 +64,7 @@ class CudaOps(OpsMethods):
             error = OptionError("takes a seed: there is no stream of random numbers on the device")
             raise complete(error, record.name.lstrip("_"), [], options)
         call = call_of(record, specs, options, self.mode)
-        if record.host is not None and record.cuda is None:
+        if record.host is not None and record.cuda is None and record.rules.decompose is None:
             # It has no kernel, which this reports.
             family_of(record, self.mode)
         return call.run(self.context, arrays)

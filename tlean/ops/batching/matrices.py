@@ -33,6 +33,11 @@ def _triangular(call: Call) -> Any:
     return call.run(call.aligned(0, rank), call.aligned(1, rank))
 
 
+@batching("_linalg_cofactors")
+def _cofactors(call: Call) -> Any:
+    return call.run(*(call.spread(k) for k in range(len(call.inputs))))
+
+
 @batching("_linalg_require")
 def _require(call: Call) -> Any:
     rank = len(call.lane(0))

@@ -1,5 +1,5 @@
 """Linear algebra: factors of matrices, what is solved with them, and functions of matrices."""
 
-from . import checks, decompositions, factors, rectangles, solving, spectra
+from . import checks, cofactors, decompositions, factors, rectangles, solving, spectra
 
-__all__ = ["checks", "decompositions", "factors", "rectangles", "solving", "spectra"]
+__all__ = ["checks", "cofactors", "decompositions", "factors", "rectangles", "solving", "spectra"]

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..registry import defop
 from ..samples import Arr, good
-from .spectra import _lapack
+from .lapack import Lapack
 
 
 def _samples() -> list[Any]:
@@ -19,7 +19,7 @@ def _samples() -> list[Any]:
     ]  # fmt: skip
 
 
-@defop("_linalg_require", kernel=_lapack("require"), optional=("b",), samples=_samples)
+@defop("_linalg_require", kernel=Lapack("require"), optional=("b",), effects=True, samples=_samples)
 class Require:
     """y, what `op` made of the matrices a and of b; LinAlgError where there is a NaN that neither of them had.
 

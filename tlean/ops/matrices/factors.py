@@ -14,6 +14,7 @@ from ...shapes import Shape, size
 from ..linalg import summed_to
 from ..registry import defop, no_gradient, no_tangent
 from ..samples import Arr, bad, good
+from .cofactors import by_matrix, cofactors, inner
 from .shapes import batch_numbers, batch_of, need_matrices, need_square, spread, transposed
 
 #: What a kernel reads from factors, by its code.
@@ -223,15 +224,6 @@ def _inverse(ops: Any, a: Any, factors: Any, transpose: bool = False) -> Any:
     return ops._linalg_solve(a, identity(ops, a), factors, transpose=transpose)
 
 
-def _by_matrix(ops: Any, x: Any) -> Any:
-    # One number for each matrix, as matrices of one entry.
-    return ops.reshape(x, (*x.shape, 1, 1))
-
-
-def _inner(ops: Any, a: Any, b: Any) -> Any:
-    return ops.reduce_sum(ops.mul(a, b), axis=(-2, -1))
-
-
 def _determinant_samples() -> list[Any]:
     return [
         good(Arr((3, 3), "regular"), None), good(Arr((2, 3, 4, 4), "regular"), None), good(Arr((1, 1), "regular"), None),
@@ -248,17 +240,30 @@ class _Determinant:
         return a[:-2]
 
 
-def _determinant_op(name: str, part: str, text: str, weight: Any, **options: Any) -> None:
-    # `weight(ops, g, y)` is what the transposed inverse is multiplied by; None: no derivative.
-    def pull(ops: Any, g: Any, y: Any, a: Any, factors: Any) -> Any:
-        return ops.mul(_by_matrix(ops, weight(ops, g, y)), _inverse(ops, a, factors, transpose=True)), None
+def _cofactors(ops: Any, g: Any, y: Any, a: Any, factors: Any) -> Any:
+    return cofactors(ops, a, y, _inverse(ops, ops.detach(a), factors, transpose=True), g)
 
-    def push(ops: Any, t: Any, y: Any, a: Any, factors: Any) -> Any:
-        return None if t[0] is None else weight(ops, _inner(ops, t[0], _inverse(ops, a, factors, transpose=True)), y)
 
+def _det_pull(ops: Any, g: Any, y: Any, a: Any, factors: Any) -> Any:
+    return _cofactors(ops, g, y, a, factors), None
+
+
+def _det_push(ops: Any, t: Any, y: Any, a: Any, factors: Any) -> Any:
+    return None if t[0] is None else inner(ops, t[0], _cofactors(ops, ops._full(shape=tuple(y.shape), value=1.0), y, a, factors))
+
+
+def _log_pull(ops: Any, g: Any, y: Any, a: Any, factors: Any) -> Any:
+    return ops.mul(by_matrix(ops, g), _inverse(ops, a, factors, transpose=True)), None
+
+
+def _log_push(ops: Any, t: Any, y: Any, a: Any, factors: Any) -> Any:
+    return None if t[0] is None else inner(ops, t[0], _inverse(ops, a, factors, transpose=True))
+
+
+def _determinant_op(name: str, part: str, text: str, pull: Any = no_gradient, push: Any = no_tangent, **options: Any) -> None:
     class Determinant(_Determinant):
-        vjp = no_gradient if weight is None else pull
-        jvp = no_tangent if weight is None else push
+        vjp = pull
+        jvp = push
 
         def kernel_params(a, factors):
             return numbers(a, part=part)
@@ -269,10 +274,10 @@ def _determinant_op(name: str, part: str, text: str, weight: Any, **options: Any
     )(Determinant)  # fmt: skip
 
 
-_determinant_op("_linalg_det", "determinant", "The determinant of square matrices.", lambda ops, g, y: ops.mul(g, y))
-_determinant_op("_linalg_logabsdet", "logarithm", "The logarithm of the determinant's size; −∞ where it is 0.", lambda ops, g, y: g,
+_determinant_op("_linalg_det", "determinant", "The determinant of square matrices.", _det_pull, _det_push)
+_determinant_op("_linalg_logabsdet", "logarithm", "The logarithm of the determinant's size; −∞ where it is 0.", _log_pull, _log_push,
                 algebraic=False)  # fmt: skip
-_determinant_op("_linalg_sign", "sign", "The sign of the determinant: 1, −1 or 0.", None, differentiable=False)
+_determinant_op("_linalg_sign", "sign", "The sign of the determinant: 1, −1 or 0.", differentiable=False)
 
 
 # L and U themselves ----------------------------------------------------------------------------------------------------------

@@ -8,8 +8,9 @@ from ...errors import ShapeError
 from ..registry import defop
 from ..samples import Arr, bad, good
 from .factors import identity
+from .lapack import Lapack
 from .shapes import need_matrices, transposed
-from .spectra import _lapack, entries, rows
+from .spectra import entries, rows
 
 # LU of tall matrices --------------------------------------------------------------------------------------------------------
 
@@ -22,7 +23,7 @@ def _tall_samples() -> list[Any]:
     ]  # fmt: skip
 
 
-@defop("_linalg_lu_tall", kernel=_lapack("lu_tall"), samples=_tall_samples)
+@defop("_linalg_lu_tall", kernel=Lapack("lu_tall"), samples=_tall_samples)
 class LuTall:
     """LU factors of matrices with no fewer rows than columns, by partial pivoting: L below its diagonal of ones, and U, in one array.
 
@@ -108,7 +109,7 @@ def _basis_samples() -> list[Any]:
     ]  # fmt: skip
 
 
-@defop("_linalg_complement", kernel=_lapack("complement"), samples=_basis_samples, algebraic=False)
+@defop("_linalg_complement", kernel=Lapack("complement"), samples=_basis_samples, algebraic=False)
 class Complement:
     """Orthonormal columns C that make those of u a whole basis.
 

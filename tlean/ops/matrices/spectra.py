@@ -6,8 +6,6 @@ counts as 0 where the difference is within rounding: |λᵢ − λⱼ| ≤ 10 n 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 from ...errors import ShapeError
@@ -15,22 +13,8 @@ from ...shapes import size
 from ..registry import defop
 from ..samples import Arr, bad, good
 from .factors import identity, symmetric_part
+from .lapack import Lapack
 from .shapes import need_matrices, need_square, transposed
-
-_functions: dict[str, Callable[..., None]] = {}
-
-
-def install(functions: Mapping[str, Callable[..., None]]) -> None:
-    """Use these functions on arrays, by name: this package knows no array library."""
-    _functions.update(functions)
-
-
-def _call(name: str, outs: Any, ins: Any, options: Any) -> None:
-    _functions[name](outs, ins, options)
-
-
-def _lapack(name: str) -> Callable[..., None]:
-    return partial(_call, name)
 
 
 def rows(ops: Any, x: Any, first: int, last: int) -> Any:
@@ -78,7 +62,7 @@ def _symmetric(kind: str) -> list[Any]:
     ]  # fmt: skip
 
 
-@defop("_linalg_eigh", kernel=_lapack("eigh"), samples=lambda: _symmetric("definite"), algebraic=False)
+@defop("_linalg_eigh", kernel=Lapack("eigh"), samples=lambda: _symmetric("definite"), algebraic=False)
 class Eigh:
     """Eigenvalues of (x + xᵀ)/2 in ascending order as a first row, and below it the eigenvectors as columns.
 
@@ -125,7 +109,7 @@ def _rectangles() -> list[Any]:
     ]  # fmt: skip
 
 
-@defop("_linalg_svd", kernel=_lapack("svd"), samples=_rectangles, algebraic=False)
+@defop("_linalg_svd", kernel=Lapack("svd"), samples=_rectangles, algebraic=False)
 class Svd:
     """U, the singular values in descending order, and Vᵀ with x = U diag(s) Vᵀ, row-major and end to end.
 
@@ -208,7 +192,7 @@ def _tall() -> list[Any]:
     ]  # fmt: skip
 
 
-@defop("_linalg_qr", kernel=_lapack("qr"), samples=_tall, algebraic=False)
+@defop("_linalg_qr", kernel=Lapack("qr"), samples=_tall, algebraic=False)
 class Qr:
     """Q, of orthonormal columns, and below it the upper triangular R with x = Q R and no negative number on R's diagonal.
 
@@ -247,7 +231,7 @@ def _over(ops: Any, x: Any, r: Any, transpose: bool) -> Any:
     return transposed(ops, ops._linalg_solve_triangular(r, transposed(ops, x), lower=False, transpose=transpose))
 
 
-@defop("_linalg_pinv", kernel=_lapack("pinv"), samples=_rectangles, algebraic=False)
+@defop("_linalg_pinv", kernel=Lapack("pinv"), samples=_rectangles, algebraic=False)
 class Pinv:
     """The pseudoinverse; singular values up to max(m, n) units of the last place of the largest one count as 0."""
 
@@ -276,7 +260,7 @@ class Pinv:
         return ops.add(first, ops.add(a, b))
 
 
-@defop("_linalg_expm", kernel=_lapack("expm"), samples=lambda: _symmetric("regular"), algebraic=False, source="Higham 2005")
+@defop("_linalg_expm", kernel=Lapack("expm"), samples=lambda: _symmetric("regular"), algebraic=False, source="Higham 2005")
 class Expm:
     """The exponential of matrices, by scaling, squaring and a Padé approximant."""
 

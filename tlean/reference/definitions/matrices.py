@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
+from itertools import permutations
 from math import isqrt
 from typing import Any
 
@@ -118,6 +119,24 @@ def det(a: Any, factors: Any) -> Any:
         return np.array(product, dtype=m.dtype)
 
     return _batched(one, a)
+
+
+def cofactors(z: Any, x: Any, d: Any, inverse: Any, factor: Any, *ts: Any) -> Any:
+    def one(a, g, *moved):
+        # By Leibniz: every permutation, and every way to have its entries but one from the directions, the others from a.
+        n, y = len(a), zeros(a.shape, a)
+        for order in permutations(range(n)):
+            for rows in permutations(range(n), len(moved) + 1):
+                term = number(_signed(list(order)), a) * g[0, 0]
+                for i, j in enumerate(order):
+                    if i in rows[:-1]:
+                        term = term * moved[rows.index(i)][i, j]
+                    elif i != rows[-1]:
+                        term = term * a[i, j]
+                y[rows[-1], order[rows[-1]]] = y[rows[-1], order[rows[-1]]] + term
+        return y
+
+    return _batched(one, x, factor[..., np.newaxis, np.newaxis], *ts)
 
 
 def logabsdet(a: Any, factors: Any) -> Any:
@@ -310,4 +329,5 @@ DEFINITIONS: dict[str, Callable[..., Any]] = {
     "_linalg_lu_tall": lu_tall,
     "_linalg_require": lambda y, a, b, *, op, need: y,
     "_linalg_complement": complement,
+    "_linalg_cofactors": cofactors,
 }

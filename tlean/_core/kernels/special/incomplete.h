@@ -162,11 +162,10 @@ static wide tl_beta_excess(wide a, wide b, wide x, wide y) {
 /* ln x for x = 1 − y. */
 static wide tl_log_share(wide x, wide y) { return x < 0.5L ? logl(x) : log1pl(-y); }
 
-/* x^a y^b/B(a, b) for y = 1 − x. */
-static wide tl_beta_factor(wide a, wide b, wide x, wide y) {
+/* x^a y^b/B(a, b) for y = 1 − x; the excess is b·x − a·y. */
+static wide tl_beta_factor(wide a, wide b, wide x, wide y, wide excess) {
     wide s = a + b;
     if (a >= 1 && b >= 1) {
-        wide excess = tl_beta_excess(a, b, x, y);
         wide exponent = a * tl_log1p_less(excess / a, x * s / a) + b * tl_log1p_less(-excess / b, y * s / b);
         return sqrtl(a / s * b) * expl(-exponent - TL_LOG_ROOT_2PI) * tl_gamma_star(s) / (tl_gamma_star(a) * tl_gamma_star(b));
     }
@@ -206,10 +205,57 @@ static wide tl_beta_near_one(wide a, wide b, wide y) {
     return -(expm1l(power) + expl(power) * b * sum);
 }
 
+/* I(a, b, x) for large a and b and x below the mean by less: half of erfc, and a series in powers of 1/√a and of the distance (DiDonato &
+ * Morris 1992, section 10). The continued fraction takes a number of terms like √a there. */
+static wide tl_beta_far(wide a, wide b, wide less) {
+    enum { MOST = 20 };
+    const wide e0 = 1.1283791670955125738961589031215L, e1 = 0.35355339059327376220042218105242L;
+    wide small = a < b ? a : b, large = a < b ? b : a, h = small / large;
+    wide r0 = 1 / (1 + h), r1 = (b - a) / large, w0 = 1 / sqrtl(small * (1 + h));
+    wide f = a * tl_log1p_less(-less / a, 1 - less / a) + b * tl_log1p_less(less / b, 1 + less / b);
+    wide t = expl(-f), root = sqrtl(f), power = t * (0.5L * root / e1), next = t * 2 * f, j0 = 0.5L / e0 * erfcl(root), j1 = e1 * t;
+    wide c[MOST + 1], d[MOST + 1], g[MOST + 1], k[MOST + 1], sum, squares = 1, total = 1, w = w0;
+    g[0] = 2 * r1 / 3;
+    c[0] = -0.5L * g[0];
+    d[0] = -c[0];
+    sum = j0 + d[0] * w0 * j1;
+    for (int n = 2; n <= MOST; n += 2) {
+        squares *= h * h;
+        total += squares;
+        g[n - 1] = 2 * r0 * (1 + h * squares) / (n + 2);
+        g[n] = 2 * r1 * total / (n + 3);
+        for (int i = n; i <= n + 1; i++) {
+            wide r = -0.5L * (i + 1), less_of = 0;
+            k[0] = r * g[0];
+            for (int m = 2; m <= i; m++) {
+                wide inner = 0;
+                for (int j = 1; j < m; j++) inner += (j * r - (m - j)) * g[j - 1] * k[m - j - 1];
+                k[m - 1] = r * g[m - 1] + inner / m;
+            }
+            c[i - 1] = k[i - 1] / (i + 1);
+            for (int j = 1; j < i; j++) less_of += d[i - j - 1] * c[j - 1];
+            d[i - 1] = -(less_of + c[i - 1]);
+        }
+        j0 = e1 * power + (n - 1) * j0;
+        j1 = e1 * next + n * j1;
+        power *= 2 * f;
+        next *= 2 * f;
+        w *= w0;
+        wide even = d[n - 1] * w * j0;
+        w *= w0;
+        wide odd = d[n] * w * j1;
+        sum += even + odd;
+        if (fabsl(even) + fabsl(odd) <= TL_WIDE_TINY * sum) break;
+    }
+    return e0 * sum * tl_gamma_star(a + b) / (tl_gamma_star(a) * tl_gamma_star(b));
+}
+
 /* I(a, b, x) for x up to the mean: a continued fraction, of positive terms where b is large. */
-static wide tl_beta_lower(wide a, wide b, wide x, wide y) {
+static wide tl_beta_lower(wide a, wide b, wide x, wide y, wide excess) {
     if (y < 1e-3L && a * y < 0.7L && b < 1) return tl_beta_near_one(a, b, y);
-    wide factor = tl_beta_factor(a, b, x, y), less = -tl_beta_excess(a, b, x, y);
+    wide less = -excess, small = a < b ? a : b;
+    if (small > 1e6L && less <= 0.03L * small) return tl_beta_far(a, b, less);
+    wide factor = tl_beta_factor(a, b, x, y, excess);
     if (factor == 0) return 0;
     wide h = a * (less + 1) / (a + 1), c = h, d = 0;
     for (int k = 1; k < TL_MOST_TERMS; k++) {
@@ -227,6 +273,11 @@ static wide tl_beta_lower(wide a, wide b, wide x, wide y) {
     return factor / h;
 }
 
+/* 1 less a tail, by itself where the tail is most of it: below the mean that takes a small a, and then b x < a. */
+static wide tl_beta_rest(wide tail, wide a, wide b, wide x) {
+    return tail > 0.5L && a < 0.7L && x <= 0.5L ? tl_beta_near_one(b, a, x) : 1 - tail;
+}
+
 /* I(a, b, x) and 1 less it, for y = 1 − x. */
 static tl_tails tl_beta_tails(wide a, wide b, wide x, wide y) {
     tl_tails t = {NAN, NAN};
@@ -237,12 +288,19 @@ static tl_tails tl_beta_tails(wide a, wide b, wide x, wide y) {
         t.upper = 1 - t.lower;
         return t;
     }
-    if (tl_beta_excess(a, b, x, y) <= 0) {
-        t.lower = tl_beta_lower(a, b, x, y);
-        t.upper = 1 - t.lower;
+    if (a > 1e200L && b > 1e200L) {
+        /* Only the mean tells by now, and a sum must not overflow where the widest type is float64. */
+        a *= 0x1p-200L;
+        b *= 0x1p-200L;
+    }
+    /* By x, which has the bits that y lacks where it is near 1; of the shares exchanged it is the negative. */
+    wide excess = tl_beta_excess(a, b, x, y);
+    if (excess <= 0) {
+        t.lower = tl_beta_lower(a, b, x, y, excess);
+        t.upper = tl_beta_rest(t.lower, a, b, x);
     } else {
-        t.upper = tl_beta_lower(b, a, y, x);
-        t.lower = 1 - t.upper;
+        t.upper = tl_beta_lower(b, a, y, x, -excess);
+        t.lower = tl_beta_rest(t.upper, b, a, y);
     }
     return t;
 }
@@ -256,7 +314,7 @@ static wide tl_incomplete_inverse(wide a, wide b, wide lower, wide upper, wide u
         wide x = beta ? 1 / (1 + expl(-u)) : expl(u), y = 1 / (1 + expl(u));
         tl_tails t = beta ? tl_beta_tails(a, b, x, y) : tl_gamma_tails(a, x);
         wide tail = low ? t.lower : t.upper, gap = (logl(tail) - target) * (low ? 1 : -1);
-        wide slope = (beta ? tl_beta_factor(a, b, x, y) : tl_gamma_factor(a, x)) / tail, step = gap / slope;
+        wide slope = (beta ? tl_beta_factor(a, b, x, y, tl_beta_excess(a, b, x, y)) : tl_gamma_factor(a, x)) / tail, step = gap / slope;
         if (fabsl(step) < 0x1p-34L) {
             u -= step;
             break;
@@ -314,7 +372,7 @@ static double tl_student(double df, double z, int upper) {
     wide v = df, w = upper ? -(wide)z : z, half;
     if (!(df > 0) || z != z) return NAN;
     if (df > 1e10) {
-        wide scaled = df == INFINITY ? w : w * (1 - 0.25L / v) / sqrtl(1 + w / v * w * 0.5L);
+        wide scaled = df == INFINITY || fabsl(w) > 1e100L ? w : w * (1 - 0.25L / v) / sqrtl(1 + w / v * w * 0.5L);
         return (double)(0.5L * erfcl(scaled * -0.70710678118654752440084436210484904L));
     }
     wide q = fabsl(w) < INFINITY ? 1 / (1 + w / v * w) : 0, r = fabsl(w) < INFINITY ? 1 / (1 + v / w / w) : 1;
