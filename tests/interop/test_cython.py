@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -37,7 +38,8 @@ STRANGER = """
 BUILD = """
     from setuptools import Extension, setup
     from Cython.Build import cythonize
-    names = {"scaled_tanh.kernels": "scaled_tanh/kernels.pyx", "guest": "guest.pyx", "every_pxd": "every_pxd.pyx"}
+    names = {"scaled_tanh.kernels": "scaled_tanh/kernels.pyx"}
+    names |= {name: f"{name}.pyx" for name in ("guest", "every_pxd", "cube")}
     modules = [Extension(name, [path], include_dirs=[INCLUDE]) for name, path in names.items()]
     stranger = Extension("stranger", ["stranger.c"], include_dirs=[INCLUDE])
     setup(name="guests", ext_modules=[*cythonize(modules, include_path=[PARENT]), stranger])
@@ -61,6 +63,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # Those of the core need `kernel.h` and each other, and nothing that is not shipped.
     lines = ["# cython: language_level=3", "cimport tlean", *(f"cimport {name}" for name in shipped())]
     (folder / "every_pxd.pyx").write_text("\n".join(lines) + "\n")
+    (folder / "cube.pyx").write_text("\n".join(_blocks("cython")[:2]))
     (folder / "stranger.c").write_text(textwrap.dedent(STRANGER))
     build = textwrap.dedent(BUILD).replace("INCLUDE", repr(tl.get_include())).replace("PARENT", repr(str(Path(tl.__file__).parents[1])))
     (folder / "setup.py").write_text(build)
@@ -68,6 +71,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env=_plain_environment())
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
+
+
+def _blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", (ROOT / "docs" / "cython.md").read_text(), re.MULTILINE | re.DOTALL)
 
 
 def _plain_environment() -> dict[str, str]:
@@ -118,6 +125,15 @@ def test_the_example_passes_its_tests(folder: Path) -> None:
     environment = _plain_environment() | {"PYTHONPATH": f"{folder}:{Path(tl.__file__).parents[1]}"}
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_op_of_the_page(folder: Path) -> None:
+    names: dict[str, Any] = {"kernels": _load("cube", folder / f"cube{SUFFIX}"), "__name__": __name__}
+    exec(_blocks("py")[1].replace("from . import kernels\n", ""), names)
+    check_op(names["Cube"], [tl.testing.Sample((tl.testing.Arr((3, 4)),), {"c": -2.0})], reference=lambda x, *, c: c * x**3)
+    assert KERNELS["cube:f64"] == names["kernels"].KERNELS["cube:f64"]
+    # float32 has no kernel: it is computed by the parts.
+    assert names["Cube"](tl.TapeM().leaf([2.0]), c=2.0).tolist() == [16.0]
 
 
 # Kernels ------------------------------------------------------------------------------------------------------------------

@@ -35,6 +35,9 @@ class ScaledTanh:
     def decompose(ops, x, *, a, b):
         return ops.scale(ops.tanh(ops.scale(x, b)), a)
 
+    def batch(call):
+        return call.run(call.spread(0), **call.options)
+
 
 @tl.defop("scaled_tanh_slope", samples=lambda: samples(2))
 class ScaledTanhSlope:
@@ -60,6 +63,9 @@ class ScaledTanhSlope:
     def decompose(ops, g, x, *, a, b):
         t = ops.tanh(ops.scale(x, b))
         return ops.mul(g, ops.scale(ops.shift(ops.neg(ops.square(t)), 1.0), a * b))
+
+    def batch(call):
+        return call.run(call.spread(0), call.spread(1), **call.options)
 
 
 def _derivatives(ops, g, x, a, b):

@@ -43,6 +43,16 @@ def test_it_is_fused_with_its_neighbours():
     assert [step.kernel for step in compiled.plan.program.steps] == ["fused(scale scaled_tanh exp)"]
 
 
+def test_vmap_calls_the_kernels_once():
+    def slope(x):
+        return tl.grad(lambda x: tl.sum(scaled_tanh(x, 1.5, 0.5) * x))(x)
+
+    rows = X[:12].reshape(3, 4)
+    assert tl.vmap(slope)(rows).tolist() == [slope(row).tolist() for row in rows]
+    compiled = tl.compile_out(tl.vmap(lambda x: scaled_tanh(x, 1.5, 0.5)), [(3, 4)])
+    assert [step.kernel for step in compiled.plan.program.steps] == ["scaled_tanh"]
+
+
 def test_a_node_of_a_tape():
     tape = tl.TapeM(dtype="float64")
     x = tape.leaf([0.5, -1.0])
