@@ -20,7 +20,7 @@ CORE = Path("tlean/_core")
 DEBUG = os.environ.get("TLEAN_DEBUG") == "1"
 
 # Modules that hold a program's structures: built once, each importable by its path.
-COLD = ["arena", "array", "refs", "tape", "threads/threads", "eager/accum", "eager/eager", "eager/instance"]
+COLD = ["arena", "array", "refs", "tape", "capi/table", "threads/threads", "eager/accum", "eager/eager", "eager/instance"]
 COLD += [
     f"plan/{name}" for name in ("band", "bound", "callback", "calls", "chain", "commit", "epilogue", "guard", "loops/body", "loops/loop")
 ]

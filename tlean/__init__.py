@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from .autodiff.laplacian import laplacian
     from .autodiff.taylor import jet
     from .custom import custom_jvp, custom_op, custom_vjp
+    from .custom.native import get_include, register_kernels
     from .implicit import custom_root, fixed_point, implicit_argmin
     from .interop import onnx
     from .interop.c_code import export_c
@@ -131,6 +132,7 @@ __all__ = [
     "fori_loop",
     "from_dlpack",
     "from_torch",
+    "get_include",
     "get_num_threads",
     "grad",
     "hessian",
@@ -158,6 +160,7 @@ __all__ = [
     "per_sample_grad",
     "profile",
     "random",
+    "register_kernels",
     "remat",
     "require_grad",
     "save",
@@ -192,6 +195,7 @@ _MODULES = (
 _LATER = {name: f"tlean.{name}" for name in _MODULES} | {"onnx": "tlean.interop.onnx"}
 _ROOMS = frozenset(_LATER)
 _LATER |= dict.fromkeys(("custom_jvp", "custom_op", "custom_vjp"), "tlean.custom")
+_LATER |= dict.fromkeys(("get_include", "register_kernels"), "tlean.custom.native")
 _LATER |= {"fit": "tlean.train.fit", "load": "tlean.train.checkpoint", "save": "tlean.train.checkpoint"}
 _LATER |= {"cubic_spline": "tlean.interpolation", "jet": "tlean.autodiff.taylor", "laplacian": "tlean.autodiff.laplacian"}
 _LATER |= dict.fromkeys(("sparse_hessian", "sparse_jacobian"), "tlean.sparse")

@@ -111,7 +111,7 @@ def test_an_op_without_kernel_and_definition_is_refused(monkeypatch):
     graph = Graph()
     x = graph.arg(Spec((3,)))
     graph.outputs = [graph.add(graph.sin(x), x).id]
-    with pytest.raises(tl.DeviceError, match="add: there is no CPU kernel of that name for float32"):
+    with pytest.raises(tl.DeviceError, match="add: there is no CPU kernel 'add' for float32"):
         expand(graph, CPU)
 
 

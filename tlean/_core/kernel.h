@@ -63,7 +63,8 @@ enum {
     TL_SLOT_CONV_SHARED_SOURCE = 4, TL_SLOT_CONV_SHARED_SUMS = 5,
     TL_SLOT_CONV_ENERGIES = 6, TL_SLOT_CONV_MAP = 7,                    /* of a job; a chunk's by position */
     TL_SLOT_CONV_PLANES_G = 6, TL_SLOT_CONV_PLANES_X = 7,               /* copies of blocked values in planes */
-    TL_SLOTS = 9
+    TL_SLOT_GUEST_A = 9, TL_SLOT_GUEST_B = 10,                          /* of kernels of other projects (tlean.h): none of ours uses them */
+    TL_SLOTS = 11
 };
 #if defined(__GNUC__)
 #define TL_INLINE static inline __attribute__((always_inline))

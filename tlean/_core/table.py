@@ -47,6 +47,8 @@ STEPS: dict[str, int] = {}
 PRODUCERS: dict[str, int] = {}
 #: The kernels that can add into their output.
 ACCUMULATES: set[str] = set()
+#: Of other projects: kernels with an inner loop that cannot.
+ONCE: set[str] = set()
 #: Family -> module.
 MODULES = {}
 for _family in _families(ISA):

@@ -12,7 +12,7 @@ from tlean._core.plan.callback import ADDRESS as HOST
 from tlean._core.plan.callback import call_number
 from tlean._core.plan.callback import numbers as host_numbers
 from tlean._core.plan.chain import ADDRESS
-from tlean._core.table import ACCUMULATES, INNER, KERNELS, MODULES, PRODUCERS, STEPS
+from tlean._core.table import ACCUMULATES, INNER, KERNELS, MODULES, ONCE, PRODUCERS, STEPS
 from tlean.dtypes import SIZES, SUFFIX
 from tlean.ops import OpDef, Spec
 
@@ -311,4 +311,5 @@ def _fused(graph: Graph, group: Sequence[Bound], visible: Sequence[int], sums: S
     outputs = (*visible, *(total.made for total in sums))
     # Adding into the only output is right when the chain does not read it again.
     accumulates = len(outputs) == 1 and not sums and not ranges and visible[0] not in last_read and visible[0] not in sized
+    accumulates = accumulates and not any(op.made == visible[0] and op.record.kernel in ONCE for op in group)
     return Step(name, tuple(inputs), outputs, nodes, (), tuple(floats), ADDRESS, (), accumulates, in_place, chain=chain)

@@ -59,7 +59,7 @@ def _instance(
     if record.rules.decompose is not None or in_parts(record, specs, clean):
         plan = lower(decomposition(record, specs, clean, dtype))
         return Instance(record, clean, specs, outs[0].shape, outs[0].dtype, residuals, 0, (), (), plan, make_vjp, plan.work)
-    raise DeviceError(f"{record.name}: there is no CPU kernel of that name for {works}")
+    raise DeviceError(f"{record.name}: there is no CPU kernel {record.kernel!r} for {works}")
 
 
 def make_vjp(instance: Instance, mask: int, reference: bool = False) -> core.Plan:

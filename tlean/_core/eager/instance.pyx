@@ -8,7 +8,7 @@ from tlean._core.arena cimport TLBuffer, buffer_decref, buffer_incref, buffer_ne
 from tlean._core.array cimport TL_F64, dtype_code, intern_shape, itemsize_of
 from tlean._core.array import dtype_name
 from tlean._core.threads.clock cimport nanoseconds, tl_tally
-from tlean._core.kernel cimport TL_INDEFINITE, TL_INDEX_OUT_OF_RANGE, TL_OK, TL_RAISED, TL_SINGULAR
+from tlean._core.kernel cimport TL_INDEFINITE, TL_INDEX_OUT_OF_RANGE, TL_NO_MEMORY, TL_OK, TL_RAISED, TL_SINGULAR
 from tlean._core.plan.callback import take_failure
 from tlean._core.plan.plan cimport OUT_INPUT, Plan, check_status, plan_run, profiling
 
@@ -192,6 +192,8 @@ cdef int raise_failure(Instance inst, int status) except -1:
         arguments = ", ".join(inst.record.describe_arguments(inst.specs))
         wanted = "invertible" if status == TL_SINGULAR else "positive definite"
         raise_error("LinAlgError", f"{inst.name.lstrip('_')}: every matrix must be {wanted}, got {arguments}")
+    if status != TL_NO_MEMORY:
+        raise_error("OptionError", f"{inst.name}: a kernel must return a status of kernel.h, got {status}")
     raise MemoryError(f"{inst.name}: no memory for the kernel's temporaries")
 
 

@@ -60,6 +60,11 @@ def call_number(record, options):
     return calls[key][0]
 
 
+def note_failure(error):
+    """Keep an exception, which the caller of this thread's plan or kernel is to raise."""
+    _failures[get_ident()] = error
+
+
 def take_failure():
     """The exception of the calling thread's latest failed call; it is forgotten."""
     return _failures.pop(get_ident(), None) or RuntimeError("a call into Python failed")
@@ -113,7 +118,7 @@ cdef int host(void** out, void** inp, const int64_t* ints, const double* floats,
         call.function(outs, ins, call.options)
         return TL_OK
     except BaseException as error:
-        _failures[get_ident()] = error
+        note_failure(error)
         return TL_RAISED
 
 

@@ -318,7 +318,7 @@ cdef int plan_run(Plan plan, void** inputs, void** outputs, const unsigned char*
         if count > ON_STACK:
             free(pointers)
         if status != TL_OK and status != TL_SINGULAR and status != TL_INDEFINITE:
-            return (i << TL_STATUS_BITS) | status
+            return (i << TL_STATUS_BITS) | (status & TL_STATUS_MASK)
     return TL_OK
 
 
@@ -421,4 +421,6 @@ cdef check_status(Plan plan, int status):
         got = f", got {program.instruction_arguments(instruction)}"
     if status & TL_STATUS_MASK == TL_INDEX_OUT_OF_RANGE:
         raise_error("IndexRangeError", f"{what}an index or label is out of range{got}")
+    if status & TL_STATUS_MASK != TL_NO_MEMORY:
+        raise_error("OptionError", f"{what}a kernel must return a status of kernel.h, got {status & TL_STATUS_MASK}")
     raise MemoryError(f"{what}no memory for a kernel's temporaries")
