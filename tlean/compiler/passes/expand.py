@@ -53,7 +53,7 @@ def with_kernels(graph: Graph, target: Target) -> Graph:
             if parts is None:
                 if node.record.rules.decompose is None and not call.in_parts:
                     raise DeviceError(f"{node.record.name}: there is no {target.title} kernel of that name for {call.dtypes.works}")
-                parts = decomposition(call.record, call.specs, call.options, call.dtype)
+                parts = target.parts(call) or decomposition(call.record, call.specs, call.options, call.dtype)
             inner = with_kernels(parts, target)
             refs = out._inline(inner, [None if i is None else GraphRef(out, i) for i in inputs], name=Origin.of(node.name))
             made = [r.id for r in refs if r is not None]
