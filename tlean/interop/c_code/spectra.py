@@ -102,11 +102,22 @@ def _radices(n: int) -> list[int]:
     return made
 
 
+def _turns(n: int) -> np.ndarray:
+    # The cosines and sines of the n parts of a turn, of angles up to an eighth of one, which are all but exact.
+    quarter, rest = np.divmod(4 * np.arange(n), n)
+    over = 2 * rest > n
+    angles = np.where(over, n - rest, rest) * (np.pi / 2 / n)
+    c, s = np.where(over, np.sin(angles), np.cos(angles)), np.where(over, np.cos(angles), np.sin(angles))
+    for _ in range(3):
+        c, s = np.where(quarter > 0, -s, c), np.where(quarter > 0, c, s)
+        quarter = quarter - 1
+    return np.stack([c, s], axis=-1)
+
+
 @emits(*_KINDS)
 def _transform(writer: Writer, call: Call) -> list[Value]:
     kind, length = call.node.record.kernel, call.ints[1]
-    angles = np.arange(length) * (2 * np.pi / max(length, 1))
-    turns = writer.constant(as_tensor(np.stack([np.cos(angles), np.sin(angles)], axis=-1), call.dtype))
+    turns = writer.constant(as_tensor(_turns(length), call.dtype))
     ints = (*call.ints[:3], call.ints[3] if kind == "fft" else 0, *_radices(length), 0)
     made = Function(f"tl_{kind}", _LINE + _LINES.format(name=kind, body=_KINDS[kind]), rooms=lambda n: [("T", 2 * length)] * 2)
     return made(writer, call._replace(inputs=(*call.inputs, turns), ints=ints))

@@ -325,7 +325,10 @@ def _at(call: Call, i: str, position: str) -> str:
         parts.append(f"(({rest[kind]}) % {sizes[k]}) * {stride}")
         rest[kind] = f"({rest[kind]}) / {sizes[k]}"
         stride *= sizes[k]
-    return " + ".join(parts) or "0"
+    if rest[True] == position:
+        # Compilers warn of positions that none reads.
+        parts.append(f"0 * {position}")
+    return " + ".join(parts)
 
 
 @emits("take_at")
