@@ -294,6 +294,10 @@ class Target:
         """Whether an op has its own kernel that works in that dtype. Raises: DeviceError for an op that cannot run here."""
         raise NotImplementedError
 
+    def parts(self, call: Signature) -> Graph | None:
+        """What a call without a kernel is here, with its residuals where there are some; None: its decomposition."""
+        return None
+
     def fuses(self, record: OpDef, dtype: str) -> bool:
         """Whether the op is computed element by element, so that it can be part of a fused group."""
         raise NotImplementedError

@@ -55,7 +55,7 @@ def with_kernels(graph: Graph, target: Target) -> Graph:
                     raise DeviceError(
                         f"{node.record.name}: there is no {target.title} kernel {node.record.kernel!r} for {call.dtypes.works}"
                     )
-                parts = decomposition(call.record, call.specs, call.options, call.dtype)
+                parts = target.parts(call) or decomposition(call.record, call.specs, call.options, call.dtype)
             inner = with_kernels(parts, target)
             refs = out._inline(inner, [None if i is None else GraphRef(out, i) for i in inputs], name=Origin.of(node.name))
             made = [r.id for r in refs if r is not None]

@@ -7,25 +7,41 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tlean.errors import OptionError
 from tlean.files import replacing
-from tlean.ops import Spec
+from tlean.ops import Spec, all_ops
+from tlean.programs.executable import signed_seed
 from tlean.programs.recorder import name_of
+from tlean.rng import op_seed
 
 from ..program_file import SavedProgram
 
 # Each declares what it writes.
+from . import draws as _draws  # noqa: F401
 from . import elements as _elements  # noqa: F401
+from . import factors as _factors  # noqa: F401
 from . import moves as _moves  # noqa: F401
+from . import order as _order  # noqa: F401
 from . import products as _products  # noqa: F401
+from . import running as _running  # noqa: F401
+from . import spectra as _spectra  # noqa: F401
 from . import sums as _sums  # noqa: F401
+from . import windows as _windows  # noqa: F401
 from .bodies import write_program
 from .loops import assigned
 from .maths import PREAMBLE, functions
 from .programs import Exported, Port, exported
 from .steps import hyper_value
-from .values import C_TYPES, in_memory
-from .writer import SMALL, Writer, check_written, prepared
+from .values import C_TYPES, Value, in_memory
+from .writer import SMALL, Writer, check_written, prepared, written
+
+
+def refused_ops() -> list[str]:
+    """The names of the library's ops that have no C, nor parts that do."""
+    return sorted(r.name for r in all_ops() if r.rules.decompose is None and not r.updates and not any(written(r, d) for d in C_TYPES))
+
 
 _WHAT = ("value", "value_and_grad", "step")
 
@@ -43,6 +59,11 @@ class CProgram:
         self.name, self.source, self.header = name, source, header
         self.inputs: tuple[tuple[str, str, Spec], ...] = tuple((p.name, p.what, p.spec) for p in inputs)
         self.outputs: tuple[tuple[str, str, Spec], ...] = tuple((p.name, p.what, p.spec) for p in outputs)
+
+    def seeds(self, seed: int, call: int = 0) -> np.ndarray:
+        """The seeds that `tl.jit(f, seed=seed)` takes at its call number `call`, as the argument `seeds` of a program with random ops."""
+        count = sum(spec.size for name, _, spec in self.inputs if name == "seeds")
+        return np.array([signed_seed(op_seed(seed, call * count + k)) for k in range(count)], np.int64)
 
     def __repr__(self) -> str:
         return f"<C program {self.name}: {len(self.inputs)} inputs, {len(self.outputs)} outputs, {len(self.source)} characters>"
@@ -115,16 +136,39 @@ def export_c(
 
 def _identifier(name: str, any_name: bool) -> str:
     made = re.sub(r"\W", "_", name, flags=re.ASCII).strip("_") if any_name else name
-    made = made if made and not made[0].isdigit() else f"program_{made}".rstrip("_")
-    if not re.fullmatch(r"[A-Za-z_]\w*", made, re.ASCII) or made in _RESERVED:
+    if any_name and (not made or made[0].isdigit() or _taken(made)):
+        made = f"program_{made}".rstrip("_")
+    if not re.fullmatch(r"[A-Za-z_]\w*", made, re.ASCII) or _taken(made):
         raise OptionError(f"export_c: name must be one that C takes for a function, got {name!r}")
     return made
 
 
-#: The words of C, and the names that the file has itself.
+def _taken(name: str) -> bool:
+    # Whether C, C++, the headers that the file includes or the file itself has a name.
+    return name in _RESERVED or _FAMILIES.match(name) is not None
+
+
+_FAMILIES = re.compile(r"_[_A-Z]|(?i:tl)_|U?INT(\d|_)|FP_|HUGE_VAL|MATH_|M_[A-Z]|(mem|str|is|to)[a-z]+$|u?int\w*_t$")
+_ELEMENTARY = """
+    acos asin atan atan2 cos sin tan acosh asinh atanh cosh sinh tanh exp exp2 expm1 frexp ilogb ldexp log log10 log1p log2 logb
+    modf scalbn scalbln cbrt fabs hypot pow sqrt erf erfc lgamma tgamma ceil floor nearbyint rint lrint llrint round lround
+    llround trunc fmod remainder remquo copysign nan nextafter nexttoward fdim fmax fmin fma j0 j1 jn y0 y1 yn gamma drem
+    significand sincos exp10 pow10 scalb"""
+
+#: The words of C and C++, what their headers define, and the names that the file has itself.
 _RESERVED = frozenset(
-    """auto break case char const continue default do double else enum extern float for goto if inline int long register restrict return
-    short signed sizeof static struct switch typedef union unsigned void volatile while main step""".split()  # noqa: SIM905
+    """
+    auto break case char const continue default do double else enum extern float for goto if inline int long register restrict
+    return short signed sizeof static struct switch typedef union unsigned void volatile while main step alignas alignof and
+    and_eq asm bitand bitor bool catch char8_t char16_t char32_t class compl concept consteval constexpr constinit const_cast
+    co_await co_return co_yield decltype delete dynamic_cast explicit export false friend mutable namespace new noexcept not
+    not_eq nullptr operator or or_eq private protected public reinterpret_cast requires static_assert static_cast template this
+    thread_local throw true try typeid typename using virtual wchar_t xor xor_eq linux unix NAN INFINITY NULL EOF errno assert
+    offsetof size_t ssize_t ptrdiff_t float_t double_t fpclassify isfinite signbit math_errhandling signgam abs labs llabs div
+    ldiv abort exit atexit malloc calloc realloc free printf fprintf sprintf snprintf scanf puts putchar getchar fopen fclose
+    fread fwrite time clock rand srand random qsort bsearch system getenv read write open close select signal index rindex bcmp
+    bcopy bzero""".split()  # noqa: SIM905
+    + [f"{name}{kind}" for name in _ELEMENTARY.split() for kind in ("", "f", "l")]
 )
 
 
@@ -133,12 +177,13 @@ def _texts(program: Exported, name: str, unroll: int) -> tuple[str, str]:
     graph = prepared(program.graph)
     check_written(graph)
     writer = Writer(unroll)
-    given = [in_memory(p.spec.dtype, p.spec.size, p.name) for p in program.inputs]
+    given = [in_memory(p.spec.dtype, p.spec.size, p.name) for p in program.inputs if p.name != "seeds"]
+    seeds = [Value("int64", 1, (f"seeds[{k}]",)) for k in range(len(program.seeds))]
     states = [in_memory(s.spec.dtype, s.spec.size, f"s->{s.name}") for s in program.states]
     if program.updates:
         writer.add("const double step = (double)(s->step + 1);")
     hypers = [hyper_value(numbers, at, "step") for numbers, at in program.updates]
-    made = write_program(writer, graph, [*given, *states, *hypers])
+    made = write_program(writer, graph, [*given, *states, *hypers, *seeds])
     outs = [in_memory(p.spec.dtype, p.spec.size, p.name) for p in program.outputs]
     assigned(writer, [*outs, *states], made)
     writer.add(*(["s->step += 1;"] if program.updates else []), "return 0;")
@@ -156,9 +201,9 @@ def _texts(program: Exported, name: str, unroll: int) -> tuple[str, str]:
     return "\n".join(parts), _header(program, writer, name)
 
 
-def _tables(constants: list[str], body: str) -> str:
+def _tables(constants: dict[str, str], body: str) -> str:
     # The constant arrays that are read.
-    return "\n".join(text for text in constants if re.search(rf"\b{text.split('[')[0].split()[-1]}\b", body))
+    return "\n".join(text for name, text in constants.items() if re.search(rf"\b{name}\b", body))
 
 
 def _beginning(program: Exported, writer: Writer, name: str) -> list[str]:
@@ -175,7 +220,7 @@ def _beginning(program: Exported, writer: Writer, name: str) -> list[str]:
             beginning.copy(target, beginning.constant(state.begins))
     beginning.add("s->step = 0;")
     lines = "\n".join(beginning.lines)
-    return ["\n".join(beginning.constants), f"void {name}_init({name}_state *s) {{\n{lines}\n}}\n"]
+    return ["\n".join(beginning.constants.values()), f"void {name}_init({name}_state *s) {{\n{lines}\n}}\n"]
 
 
 def _signature(program: Exported, name: str) -> str:
@@ -186,7 +231,8 @@ def _signature(program: Exported, name: str) -> str:
 
 def _unread(program: Exported) -> str:
     # Compilers warn of arguments that are not read.
-    return " ".join(f"(void){name};" for name in (*(p.name for p in program.inputs), "s"))
+    empty = [p for p in program.outputs if not p.spec.size]
+    return " ".join(f"(void){name};" for name in (*(p.name for p in (*program.inputs, *empty)), "s"))
 
 
 def _header(program: Exported, writer: Writer, name: str) -> str:
@@ -213,7 +259,7 @@ typedef struct {{
 {lines}
 }} {name}_state;
 {init}
-/* Returns 0, or 1 for an index out of range. Arrays lie in row-major order and do not overlap.
+/* Returns 0, 1 for an index out of range, 2 for a matrix that cannot be factored. Arrays lie in row-major order and do not overlap.
  *
 {ports}
  */

@@ -41,6 +41,7 @@ def _written(writer: Writer, graph: Graph, node: GraphNode, given: tuple[Any, ..
     record, specs, outs = node.record, graph._specs_of(node.inputs), graph._specs_of(node.outputs)
     wanted = tuple([v in read for v in node.outputs])
     if record.loop is not None:
-        return EMITTERS[LOOP](writer, Call(node, given, (), (), "", outs, wanted))
-    ints, floats = record.kernel_params(specs, node.options)
-    return EMITTERS[record.kernel](writer, Call(node, given, ints, floats, works_in(graph, node), outs, wanted))
+        return EMITTERS[LOOP](writer, Call(node, given, (), (), "", outs, wanted, specs))
+    ints, floats = ((), ()) if record.host is not None else record.kernel_params(specs, node.options)
+    call = Call(node, given, ints, floats, works_in(graph, node), outs, wanted, specs)
+    return EMITTERS[call.name](writer, call)

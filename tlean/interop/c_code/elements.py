@@ -17,7 +17,7 @@ from tlean.ops.layout import row_strides
 from tlean.shapes import size
 
 from .values import C_TYPES, Value, literal
-from .writer import EMITTERS, Call, Writer, converts, emits, of_integers
+from .writer import EMITTERS, Call, Writer, converts, emits, emitter_name, of_integers
 
 #: Functions whose vector forms do not take every argument, and `wide` ones do.
 _RANGED = {"sin", "cos", *(name for name, f in VOCABULARY.items() if f.narrow)}
@@ -36,7 +36,7 @@ def elementwise(graph: Graph, node: GraphNode) -> bool:
         return False
     if converts(record):
         return True
-    if record.kernel in EMITTERS:
+    if emitter_name(record) in EMITTERS:
         return False
     return of_integers(record, works_in(graph, node)) or record.kernel in FORMULAS
 

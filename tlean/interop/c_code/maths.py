@@ -8,7 +8,11 @@ from importlib.resources import files
 
 from tlean.ops.integers import c_text
 
-_HEADERS = ("vmath_f32.h", "vmath_f64.h", "vmath_exact.h", "vmath_trig.h", "vmath_special.h")
+_HEADERS = (
+    *(f"simd/{name}.h" for name in ("vmath_f32", "vmath_f64", "vmath_exact", "vmath_trig", "vmath_special", "philox")),
+    "kernels/random/draws.h",
+    "kernels/special/incomplete.h",
+)
 
 #: What every file begins with. Products are contracted where the functions say so, and only if the processor has the instruction.
 PREAMBLE = """\
@@ -43,6 +47,10 @@ TL_INLINE uint64_t tl_bits(double x) { uint64_t u; memcpy(&u, &x, 8); return u; 
 TL_INLINE float tl_from_bitsf(uint32_t u) { float x; memcpy(&x, &u, 4); return x; }
 TL_INLINE double tl_from_bits(uint64_t u) { double x; memcpy(&x, &u, 8); return x; }
 """
+_EXACT += """\
+TL_INLINE int tl_is_nan(double x) { return x != x; }
+TL_INLINE int tl_is_none(int64_t x) { (void)x; return 0; }
+"""
 _EXACT += "".join(
     f"""\
 TL_INLINE {real} tl_sqrt{f}({real} x) {{ return sqrt{f}(x); }}
@@ -58,6 +66,26 @@ TL_INLINE {real} tl_round{f}({real} x) {{ return rint{f}(x); }}
 """
     for real, f in (("float", "f"), ("double", ""))
 )
+
+#: In place of definitions in vectors, and by what C99 does not have.
+_PLAIN = {
+    "tl_lgamma_reflected": """\
+static double tl_lgamma_reflected(double x) {
+    if (x >= -1e300 && x != floor(x)) return (double)lgammal((long double)x);
+    return x != x ? x : INFINITY;
+}
+""",
+    "tl_philox_lanes": """\
+static void tl_philox_lanes(uint32_t *w, uint64_t seed, uint64_t block) {
+    for (uint64_t k = 0; k < TL_PHILOX_LANES; k++, w += 4) {
+        w[0] = (uint32_t)(block + k);
+        w[1] = (uint32_t)((block + k) >> 32);
+        w[2] = w[3] = 0;
+        tl_philox_block(w, (uint32_t)seed, (uint32_t)(seed >> 32));
+    }
+}
+""",
+}
 
 _OF_INTEGERS = re.compile(r"\btl_\w+_(?:i64|i32|b8)\(")
 _WORD = re.compile(r"\b[A-Za-z_]\w*")
@@ -101,11 +129,11 @@ def _items() -> tuple[tuple[tuple[str, ...], str], ...]:
     ]
     known = {name for names, _ in items for name in names}
     for header in _HEADERS:
-        text = (files("tlean._core") / "simd" / header).read_text(encoding="utf-8")
-        for item in _split(text):
+        text = files("tlean._core").joinpath(*header.split("/")).read_text(encoding="utf-8")
+        for item in map(_plain, _split(text)):
             names = _defines(item)
             if names and not known.intersection(names):
-                items.append((names, _plain(item)))
+                items.append((names, _PLAIN.get(names[0], item)))
     return tuple(items)
 
 
@@ -135,7 +163,11 @@ def _split(text: str) -> list[str]:
 def _defines(item: str) -> tuple[str, ...]:
     if item.startswith("#define"):
         return (_WORD.findall(item)[1],) if not item.startswith("#define TLEAN") and "TL_ROUNDINGS" not in item else ()
-    if match := re.match(r"enum \{ (\w+)", item):
+    if match := re.match(r"(?:enum|typedef struct) \{ (\w+)", item):
+        return (match[1],)
+    if match := re.match(r"typedef [\s\S]*?(\w+);\s*\Z", item):
+        return (match[1],)
+    if match := re.match(r"TL_INTEGERS\((\w+)", item):
         return (match[1],)
     if match := re.match(r"TL_BY_DOUBLE(?:_2)?\((\w+)\)", item):
         return (f"tl_{match[1]}f",)
@@ -148,4 +180,5 @@ def _defines(item: str) -> tuple[str, ...]:
 
 def _plain(item: str) -> str:
     item = re.sub(r"__builtin_fma\b", "fma", item.replace("__FMA__", "FP_FAST_FMA"))
+    item = re.sub(r"\bwide\b", "tl_wide", item.replace("TL_RESTRICT", "restrict"))
     return re.sub(r"__builtin_(\w+)", r"\1", item)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .functions import function
 from .values import C_TYPES, Value, in_memory, literal
 from .writer import Call, Writer, emits
 
@@ -237,3 +238,20 @@ def dense_room(writer: Writer, dtype: str, size: int) -> Value:
     name = writer.name("a")
     writer.members.append(f"{C_TYPES[dtype]} {name}[{max(size, 1)}];")
     return in_memory(dtype, size, f"s->{name}")
+
+
+# Where a query may attend to a key; ints: (batch, queries, keys, causal, then of mask and bias: items that share a part, parts, elements
+# of a part, from one row to the next).
+_ALLOWED = """\
+static void tl_allowed_S(T *y, const uint8_t *mask, const T *bias, const int64_t *n) {
+    for (int64_t b = 0; b < n[0]; b++)
+        for (int64_t i = 0; i < n[1]; i++)
+            for (int64_t j = 0; j < n[2]; j++) {
+                int open = !n[3] || j <= i;
+                if (mask && !mask[b / n[4] % n[5] * n[6] + i * n[7] + j]) open = 0;
+                if (bias && bias[b / n[8] % n[9] * n[10] + i * n[11] + j] == -INFINITY) open = 0;
+                *y++ = open ? 1 : 0;
+            }
+}
+"""
+function("_attention_allowed", name="tl_allowed", text=_ALLOWED)

@@ -54,12 +54,6 @@ static void tl_product_S(T *c, const T *a, int64_t a_row, int64_t a_k, const T *
 """
 
 
-def _helper(writer: Writer, name: str, text: str, call: Call) -> str:
-    f = "TL_FMAF(" if call.dtype == "float32" else "TL_FMA("
-    text = text.replace("_S(", f"_{call.suffix}(").replace("T ", f"{C_TYPES[call.dtype]} ").replace("FMA(", f)
-    return writer.helper(f"{name}_{call.suffix}", text)
-
-
 @emits("matmul")
 def _matmul(writer: Writer, call: Call) -> tuple[Value]:
     (a, b), (out,) = call.inputs, call.outs
@@ -120,12 +114,12 @@ def _one(writer: Writer, call: Call, made: Value, at: object, a: str, b: str) ->
             writer.add(f"({c})[{i} * {n} + {j}] = ({ctype}){total};")
         return
     if turned_b and not turned_a and (m < 4 or n < 4):
-        dot = _helper(writer, "tl_dot", _DOT.format(lanes=LANES[call.dtype]), call)
+        dot = writer.function("tl_dot", _DOT.format(lanes=LANES[call.dtype]), call.dtype)
         with writer.loops([m, n]) as (i, j):
             writer.add(f"({c})[{i} * {n} + {j}] = {dot}({a} + {i} * {k}, {b} + {j} * {k}, {k});")
         return
     if n == 1 and not turned_a:
-        dot = _helper(writer, "tl_dot", _DOT.format(lanes=LANES[call.dtype]), call)
+        dot = writer.function("tl_dot", _DOT.format(lanes=LANES[call.dtype]), call.dtype)
         with writer.loops([m]) as (i,):
             writer.add(f"({c})[{i}] = {dot}({a} + {i} * {k}, {b}, {k});")
         return
@@ -135,5 +129,5 @@ def _one(writer: Writer, call: Call, made: Value, at: object, a: str, b: str) ->
         turned = writer.room(call.dtype, n * k)
         writer.copy(turned, source)
         b, b_k = turned.array, n
-    product = _helper(writer, "tl_product", _TILE, call)
+    product = writer.function("tl_product", _TILE, call.dtype)
     writer.add(f"{product}({c}, {a}, {a_row}, {a_k}, {b}, {b_k}, {m}, {n}, {k});")

@@ -53,6 +53,7 @@ class Exported:
         inputs, outputs: the arguments of the function.
         states: what it keeps from call to call.
         updates: for each update its numbers and the place of the step in them.
+        seeds: of its random ops, the last inputs of the graph.
     """
 
     graph: Graph
@@ -60,6 +61,7 @@ class Exported:
     outputs: list[Port] = field(default_factory=list)
     states: list[State] = field(default_factory=list)
     updates: list[tuple[tuple[float, ...], int | None]] = field(default_factory=list)
+    seeds: list[int] = field(default_factory=list)
 
 
 def _specs(specs: Any) -> tuple[Any, ...]:
@@ -77,14 +79,14 @@ def exported(f: Any, specs: Any, what: str, wrt: Any, parameters: str, optimizer
     graph = Traced(dtype, Captured(f, frozen=True, own=True))
     refs = [graph.arg(k, s) for k, s in enumerate(leaves)]
     trace = Trace(graph, Recorder("export_c", f)(graph, *tree.unflatten(structure, refs)))
-    if graph._seeds:
-        raise OptionError("export_c: no C is written for random ops; give the numbers as an argument")
     names = {id(p): name for name, p in f.named_state().items()} if isinstance(f, Module) else {}
     result = Exported(trace.graph._copy())
     g = result.graph
     g.merge = False
     result.inputs = [Port(f"in{k}", f"argument {_path(trees, k)}", s) for k, s in enumerate(leaves)]
-    given = list(zip(g.inputs[len(leaves) :], list(trace.captured.given), strict=True))
+    count = len(g.inputs) - len(graph._seeds)
+    given = list(zip(g.inputs[len(leaves) : count], list(trace.captured.given), strict=True))
+    result.seeds = g.inputs[count:]  # type: ignore[assignment]
     g.inputs = g.inputs[: len(leaves)]
     held: list[tuple[int, Param]] = []
     for number, (value, kind) in given:
@@ -98,12 +100,20 @@ def exported(f: Any, specs: Any, what: str, wrt: Any, parameters: str, optimizer
     outputs = [GraphRef(g, v) for v in g.outputs]  # type: ignore[arg-type]
     if what == "step":
         _step(result, trained_params, [p for p in held if p not in trained_params], names, outputs, optimizer)
-        return result
+        return _seeded(result)
     g.inputs += [v for v, _ in held]
     result.inputs += [Port(f"p{k}", _called(p, names, k), g.specs[v]) for k, (v, p) in enumerate(held)]
     result.outputs = [Port(f"out{k}", "result" if len(outputs) == 1 else f"result {k}", r.spec) for k, r in enumerate(outputs)]
     if what == "value_and_grad":
         _gradient(result, leaves, trees, wrt, held, trained_params, outputs)
+    return _seeded(result)
+
+
+def _seeded(result: Exported) -> Exported:
+    # Random ops take their seeds from an array, one each.
+    if result.seeds:
+        result.graph.inputs += result.seeds
+        result.inputs.append(Port("seeds", "a seed for each random op", Spec((len(result.seeds),), "int64")))
     return result
 
 

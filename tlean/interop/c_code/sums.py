@@ -99,13 +99,9 @@ static void tl_columns_S(T *total, const T *x, int64_t rows, int64_t stride, int
 """
 
 
-def _helper(writer: Writer, name: str, text: str, call: Call) -> str:
-    return writer.helper(f"{name}_{call.suffix}", text.replace("_S(", f"_{call.suffix}(").replace("T ", f"{C_TYPES[call.dtype]} "))
-
-
 def _rows(writer: Writer, call: Call) -> str:
     lanes = LANES[call.dtype]
-    return _helper(writer, "tl_sum", _ROWS.format(lanes=lanes, strip=4 * lanes, most=_STRIPS), call)
+    return writer.function("tl_sum", _ROWS.format(lanes=lanes, strip=4 * lanes, most=_STRIPS), call.dtype)
 
 
 def _passes(ints: Sequence[int]) -> list[tuple[int, int, int]]:
@@ -232,7 +228,7 @@ def _pass(writer: Writer, call: Call, x: Value, outer: int, length: int, width: 
         with writer.loops([outer]) as (o,):
             writer.add(f"{made.array}[{o}] = {sums}({x.pointer} + {o} * {length}, {length});")
         return made
-    columns = _helper(writer, "tl_columns", _COLUMNS, call)
+    columns = writer.function("tl_columns", _COLUMNS, call.dtype)
     with writer.loops([outer]) as (o,):
         for first in range(0, width, _PANEL):
             w = min(_PANEL, width - first)
@@ -282,8 +278,8 @@ def _lines(writer: Writer, x: Value, ints: Sequence[int]) -> tuple[Value, int, i
     return writer.dense(x), count, length
 
 
-def _each_line(writer: Writer, call: Call, first: str, step: str) -> Value:
-    # One result for each line of x: it begins with `first`, and `step` changes it; {x} is the element, {y} the result.
+def each_line(writer: Writer, call: Call, first: str, step: str) -> Value:
+    """One result for each line of x: it begins with `first`, and `step` changes it; {x} is the element, {y} the result."""
     (x, *_), out = call.inputs, call.outs[0]
     x, count, length = _lines(writer, x, call.ints)
     made = writer.room(out.dtype, out.size)
@@ -303,18 +299,20 @@ def _maximum(writer: Writer, call: Call) -> list[Value]:
     # The first maximum, or the first NaN.
     greater = "({x} > {l}[{y}] || {x} != {x}) && {l}[{y}] == {l}[{y}]"
     step = f"if ({greater}) {{y}} = ({C_TYPES[call.outs[-1].dtype]})k;"
-    index = partial(_each_line, writer, call._replace(outs=call.outs[-1:]), "0", step)
+    index = partial(each_line, writer, call._replace(outs=call.outs[-1:]), "0", step)
     if call.node.record.kernel != "reduce_max":
         return [index()]
-    value = _each_line(writer, call, "{x}", "if (({x} > {y} || {x} != {x}) && {y} == {y}) {y} = {x};")
+    if not call.read[0]:
+        return [Value(call.outs[0].dtype, call.outs[0].size, (literal(0, call.outs[0].dtype),)), index()]
+    value = each_line(writer, call, "{x}", "if (({x} > {y} || {x} != {x}) && {y} == {y}) {y} = {x};")
     return [value, index()] if call.read[1] else [value]
 
 
 @emits("any", "all")
 def _truth(writer: Writer, call: Call) -> tuple[Value]:
     if call.node.record.kernel == "any":
-        return (_each_line(writer, call, "0", "if ({x}) {y} = 1;"),)
-    return (_each_line(writer, call, "1", "if (!{x}) {y} = 0;"),)
+        return (each_line(writer, call, "0", "if ({x}) {y} = 1;"),)
+    return (each_line(writer, call, "1", "if (!{x}) {y} = 0;"),)
 
 
 def _at(call: Call, i: str, position: str) -> str:
@@ -327,7 +325,10 @@ def _at(call: Call, i: str, position: str) -> str:
         parts.append(f"(({rest[kind]}) % {sizes[k]}) * {stride}")
         rest[kind] = f"({rest[kind]}) / {sizes[k]}"
         stride *= sizes[k]
-    return " + ".join(parts) or "0"
+    if rest[True] == position:
+        # Compilers warn of positions that none reads.
+        parts.append(f"0 * {position}")
+    return " + ".join(parts)
 
 
 @emits("take_at")

@@ -17,6 +17,7 @@ from tlean.compiler.passes.expand import with_kernels
 from tlean.compiler.passes.fold import fold
 from tlean.compiler.passes.merge import merged
 from tlean.compiler.passes.stretch import stretched
+from tlean.compiler.signature import Signature
 from tlean.compiler.target import Target, works_in
 from tlean.dtypes import FLOATS, SUFFIX
 from tlean.errors import OptionError
@@ -25,13 +26,23 @@ from tlean.ops.elementwise import FORMULAS
 from tlean.ops.integers.forms import INTEGER_FORMULAS
 from tlean.ops.layout import CONVERSIONS
 
+from .residuals import with_residuals
 from .values import C_TYPES, Value, common_axes, in_memory, literal
 
 #: Arrays of up to so many elements are a variable for each element.
 SMALL = 32
 
+#: Elements of the constants of a file: with more, compilers take minutes and gigabytes.
+MOST_CONSTANTS = 1 << 22
+#: Up to so many elements a constant is written as numbers.
+_AS_NUMBERS = 4096
+
 _NAME = re.compile(r"[a-z]+\d\w*")
-_DECLARED = re.compile(r"\s*(?:const )?\w+ \*?([vp]\d\w*)(?: = [^;]*;(?: \1 = [^;]*;)*|; \{ .*\})$")
+_DECLARED = re.compile(r"\s*(?:const )?\w+ \*?([vp]\d\w*)(?: = [^;]*;(?: \1 = [^;]*;)*|; \{ .*\})$|\s*\w+ (a\d+)\[\d+\];$")
+
+_WORDS = re.compile(r"\b(?:T|FMA|FMAD|SQRT|FABS|LEAST|IS_NAN)\b")
+_DEFINES = re.compile(r"^(?:static|TL_INLINE) [^(]*?(\w+)\(", re.MULTILINE)
+_LEAST = {"f": "0x1p-60f", "": "0x1p-460"}
 
 #: What the call of a loop is written by.
 LOOP = "loop"
@@ -50,7 +61,9 @@ def emits(*kernels: str) -> Callable[[Any], Any]:
 
 
 class Call(NamedTuple):
-    """A call of a kernel: what it reads, its numbers, the dtype that it works in, and the specs of what it makes, which of that is read."""
+    """A call of a kernel: its operands, its numbers, the dtype that it works in, the specs of what it makes, which of that is read, and the
+    specs of the operands.
+    """
 
     node: GraphNode
     inputs: tuple[Any, ...]
@@ -59,11 +72,17 @@ class Call(NamedTuple):
     dtype: str
     outs: tuple[Any, ...]
     read: tuple[bool, ...]
+    specs: tuple[Any, ...] = ()
 
     @property
-    def suffix(self) -> str:
-        """The dtype as names of functions end."""
-        return SUFFIX[self.dtype]
+    def name(self) -> str:
+        """What it is written by."""
+        return emitter_name(self.node.record)
+
+
+def emitter_name(record: OpDef) -> str:
+    """What `emits` calls a record: its kernel, and of the library's ops that are Python functions `host` and the name."""
+    return record.kernel if record.host is None else f"host {record.name}" if record.registered else ""
 
 
 class CTarget(Target):
@@ -75,13 +94,16 @@ class CTarget(Target):
         # What has no other form is refused later, all of it at once.
         return record.loop is not None or record.rules.decompose is None or written(record, dtype)
 
+    def parts(self, call: Signature) -> Graph | None:
+        return with_residuals(call)
+
 
 C = CTarget()
 
 
 def written(record: OpDef, dtype: str) -> bool:
     """Whether a call can be written as it is."""
-    if record.view or record.loop is not None or (record.host is None and record.kernel in EMITTERS):
+    if record.view or record.loop is not None or emitter_name(record) in EMITTERS:
         return True
     if record.host is not None:
         return False
@@ -103,11 +125,12 @@ def converts(record: OpDef) -> bool:
 def prepared(graph: Graph) -> Graph:
     """The program in ops that are written."""
     try:
-        return fold(merged(stretched(with_kernels(graph, C))))
+        made = fold(merged(stretched(with_kernels(graph, C))))
     except KeyError:
         # What the derivative reads beside the result is made by the kernel alone.
         names = {n.record.name for n in graph.nodes if n.record.residuals and not written(n.record, works_in(graph, n))}
         raise OptionError(f"export_c: no C is written for {', '.join(sorted(names))}") from None
+    return (made._copy() if made is graph else made).prune()
 
 
 def refused(graph: Graph) -> set[str]:
@@ -137,9 +160,11 @@ class Writer:
     def __init__(self, most: int = SMALL, table: str = "c") -> None:
         self.most, self.table = most, table
         self.lines: list[str] = []
-        #: Members of the scratch structure, and constant arrays of the file.
+        #: Members of the scratch structure, and constant arrays of the file, by name.
         self.members: list[str] = []
-        self.constants: list[str] = []
+        self.constants: dict[str, str] = {}
+        #: How many elements these have.
+        self.elements = 0
         #: Helper functions, by name.
         self.helpers: dict[str, str] = {}
         self._count = 0
@@ -207,10 +232,15 @@ class Writer:
             return Value(dtype, flat.size, tuple([literal(x, dtype) for x in flat]))
         key = dtype, flat.tobytes()
         if key not in self._known:
-            self._known[key] = name = self.name(self.table)
-            texts = [literal(x, dtype) for x in flat]
-            rows = ",\n    ".join(", ".join(texts[k : k + 8]) for k in range(0, len(texts), 8))
-            self.constants.append(f"static const {C_TYPES[dtype]} {name}[{flat.size}] = {{\n    {rows}\n}};\n")
+            name = self.name(self.table)
+            self.elements += flat.size
+            if self.elements > MOST_CONSTANTS:
+                raise OptionError(
+                    f"export_c: the constants of a file must have at most {MOST_CONSTANTS} elements in all, got one of {flat.size} more;"
+                    " parameters='arguments', or arguments of the program, are not in the file"
+                )
+            self._known[key] = f"{name}.x" if flat.size > _AS_NUMBERS and flat.itemsize > 1 else name
+            self.constants[name] = _table(name, flat, dtype)
         return in_memory(dtype, flat.size, self._known[key])
 
     def dense(self, value: Value) -> Value:
@@ -251,10 +281,26 @@ class Writer:
             texts = iter([f"{v.array}[{_place(v.offset, numbers, own)}]" for v, own in zip(kept, steps, strict=True)])
             self.add(*body([next(texts) if v.elements is None else v.at(0) for v in values]))
 
-    def helper(self, name: str, text: str) -> str:
-        """A function of the file, once."""
-        self.helpers.setdefault(name, text)
-        return name
+    def function(self, name: str, text: str, dtype: str) -> str:
+        """A function of the file, once, and those that it calls.
+
+        Args:
+            name: of the function.
+            text: definitions, each from the first column on, the last one the function's. In it `T` is the type of `dtype`, a name that
+                ends in `_S` is one of that dtype, FMA(a, b, c) is a b + c, SQRT and FABS are the type's, IS_NAN(x) is 0 of integers, and
+                products from LEAST to its reciprocal lose nothing to the range of their factors.
+
+        Returns: its name.
+        """
+        real, suffix = C_TYPES[dtype], SUFFIX[dtype]
+        f = "f" if dtype == "float32" else ""
+        words = {"T": real, "FMA": f"TL_FMA{f.upper()}", "FMAD": "TL_FMA", "SQRT": f"sqrt{f}", "FABS": f"fabs{f}", "LEAST": _LEAST[f]}
+        words["IS_NAN"] = "tl_is_nan" if dtype in FLOATS else "tl_is_none"
+        text = _WORDS.sub(lambda m: words[m[0]], text)
+        text = re.sub(r"\b(\w+)_S\(", rf"\1_{suffix}(", text)
+        for definition in _definitions(text):
+            self.helpers.setdefault(_DEFINES.findall(definition)[0], definition)
+        return f"{name}_{suffix}"
 
     def text(self) -> str:
         """The statements, without variables that none reads."""
@@ -262,7 +308,7 @@ class Writer:
         read: set[str] = set()
         for line in reversed(self.lines):
             declared = _DECLARED.match(line)
-            if declared and declared[1] not in read:
+            if declared and (declared[1] or declared[2]) not in read:
                 continue
             read.update(_NAME.findall(line))
             kept.append(line)
@@ -271,6 +317,30 @@ class Writer:
     def fail(self, condition: str, code: str = "1") -> None:
         """The end of the call with an error, under a condition."""
         self.add(f"if ({condition}) return {code};")
+
+
+def _table(name: str, flat: Any, dtype: str) -> str:
+    # A constant array: few elements as numbers, many as words of their bits, which are short to write and quick to compile.
+    ctype = C_TYPES[dtype]
+    if flat.size <= _AS_NUMBERS or flat.itemsize == 1:
+        texts, head, tail = [literal(x, dtype) for x in flat], f"{ctype} {name}[{flat.size}] = {{", "}"
+    else:
+        bits, n = flat.itemsize * 8, flat.itemsize * 2
+        digits = flat.view(f"u{flat.itemsize}").astype(f">u{flat.itemsize}").tobytes().hex()
+        texts = [f"0x{digits[k : k + n]}" for k in range(0, len(digits), n)]
+        head, tail = f"union {{ uint{bits}_t bits[{flat.size}]; {ctype} x[{flat.size}]; }} {name} = {{{{", "}}"
+    rows = ",\n    ".join(", ".join(texts[k : k + 8]) for k in range(0, len(texts), 8))
+    return f"static const {head}\n    {rows}\n{tail};\n"
+
+
+def _definitions(text: str) -> Iterator[str]:
+    # Functions, with the comments before each.
+    lines: list[str] = []
+    for line in text.splitlines():
+        lines.append(line)
+        if line.startswith("}") or (line[:1] not in " /}" and line.endswith("}")):
+            yield "\n".join(lines).lstrip("\n") + "\n"
+            lines = []
 
 
 def _place(offset: int, numbers: Sequence[str], steps: Sequence[int]) -> str:
