@@ -6,6 +6,7 @@ neither now nor when the site is read. A link that leads nowhere, or a page that
 
 from __future__ import annotations
 
+import ast
 import inspect
 import os
 import re
@@ -218,6 +219,25 @@ def relinked(text: str, source: Path, page: Path, sources: Path) -> str:
     return _LINK.sub(link, text)
 
 
+def with_displays(text: str) -> str:
+    """A page whose programs run, each followed by what a notebook shows of its last line.
+
+    Args:
+        text: the page.
+    """
+    names: dict[str, Any] = {}
+
+    def block(match: re.Match[str]) -> str:
+        tree = ast.parse(match[1])
+        last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
+        exec(compile(tree, "page", "exec"), names)
+        shown = eval(compile(ast.Expression(last.value), "page", "eval"), names) if isinstance(last, ast.Expr) else None
+        draw = getattr(shown, "_repr_svg_", None) or getattr(shown, "_repr_html_", None)
+        return f'{match[0]}\n<div class="shown">\n{draw()}\n</div>\n' if draw else match[0]
+
+    return re.sub(r"^```python\n(.*?)^```\n", block, text, flags=re.MULTILINE | re.DOTALL)
+
+
 def write_sources(sources: Path) -> None:
     """Write what mkdocs reads: the pages of docs/ and beside it, and the reference."""
     shutil.rmtree(sources, ignore_errors=True)
@@ -229,6 +249,8 @@ def write_sources(sources: Path) -> None:
         if page.name == "ops.md":
             # The entry of an op is a click away.
             text = re.sub(r"^\| `(\w+)\(", lambda m: f"| [`{m[1]}`](api/functions.md#{m[1].lower()})`(", text, flags=re.MULTILINE)
+        if page.name == "notebooks.md":
+            text = with_displays(text)
         if max((line.count("|") for line in text.splitlines() if line.startswith("|")), default=0) > 7:
             # A wide table gets the room of the page's contents.
             text = f"---\nhide: [toc]\n---\n{text}"

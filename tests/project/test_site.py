@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import tlean as tl
-from tools import site
+from tools import gallery, site
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*sorted((ROOT / "docs").rglob("*.md")), *(ROOT / name for name in ("README.md", *site.BESIDE))]
@@ -86,7 +86,7 @@ DOCSTRING = """Sum: y = a + b. Raises: ShapeError if they do not broadcast.
     Raises:
         ShapeError: one.
         DTypeError: another.
-    Source: Nobody 1999.
+    Source: Author 1999.
 
     The end.
     """
@@ -106,7 +106,7 @@ def test_docstrings_become_sections() -> None:
         "```pycon\n>>> f(1)\nArgs: no section\n```",
         "**Raises**",
         "- `ShapeError`: one.\n- `DTypeError`: another.",
-        "**Source**: Nobody 1999.",
+        "**Source**: Author 1999.",
         "The end.\n",
     ]
 
@@ -125,3 +125,13 @@ def test_the_reference(tmp_path: Path) -> None:
     assert "[Loops](../loops.md)" in (tmp_path / "sources" / "examples" / "heat_control.md").read_text()
     contributing = (tmp_path / "sources" / "contributing.md").read_text()
     assert "(reliability.md)" in contributing and "(docs/" not in contributing
+
+
+def test_the_gallery_shows_every_example() -> None:
+    cards, text = gallery.cards(), gallery.PAGE.read_text()
+    examples = {str(p.relative_to(ROOT)) for folder in ("examples", "examples/science") for p in (ROOT / folder).glob("*.py")}
+    assert set(re.findall(r"`python (\S+\.py)", text)) == examples - {"examples/common.py"}
+    assert len(cards) == text.count("![") > 20
+    assert all((ROOT / card.command[0]).exists() for card in cards)
+    sizes = {p.name: p.stat().st_size for p in (ROOT / "docs").rglob("*") if p.suffix in (".png", ".svg")}
+    assert max(sizes.values()) <= gallery.BYTES and sum(sizes.values()) <= gallery.IN_ALL
