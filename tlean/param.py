@@ -10,6 +10,7 @@ from tlean._core.plan.commit import Commit
 
 from .arguments import float_dtype
 from .devices import cuda
+from .display import escaped
 from .errors import DTypeError, OptionError, ShapeError
 
 if TYPE_CHECKING:
@@ -203,6 +204,10 @@ class Param(ParamBase):
     def __repr__(self) -> str:
         title = f"{self.name}: " if self.name else ""
         return f"Param({title}{self.shape} {self.dtype}{', frozen' if self.requires_grad is False else ''})"
+
+    def _repr_html_(self) -> str:
+        shown: str = self.get()._repr_html_()
+        return shown.replace("AnyTensor:", escaped(f"{type(self).__name__} {self.name}:" if self.name else f"{type(self).__name__}:"), 1)
 
 
 def _copied(kind: type[Param], value: AnyTensor, name: str | None, requires_grad: bool | None, attributes: dict[str, Any] | None) -> Param:

@@ -79,7 +79,7 @@ def main(argv: list[str] | None = None) -> None:
     print(f"at the end: {both(x)[0].item():.6f}")
     if args.plot:
         drawn, axes = panels(3, (13.8, 3.8))
-        for axis, k in zip(axes, (0, min(2, steps), steps), strict=True):
+        for axis, k in zip(axes, (0, (steps + 2) // 4, steps), strict=True):
             axis.plot(*y.T, ".", color=GREY, markersize=4, label="where to")
             axis.plot(*ways[k].T, ".", color=BLUE if k else RED, markersize=4, label="the cloud")
             axis.set(title=f"after {k} steps", aspect="equal", xlim=(-1.4, 2.4), ylim=(-1.0, 1.5))

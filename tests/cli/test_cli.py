@@ -8,13 +8,14 @@ import re
 import signal
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import tlean as tl
-from tlean.cli import bench, check, digits, main, pictures
+from tlean.cli import bench, check, digits, doctor, info, main, pictures
 from tlean.data.readers import write_idx
 
 
@@ -34,13 +35,41 @@ def test_doctor(capsys, monkeypatch):
     printed = capsys.readouterr().out
     assert ended.value.code == 0
     assert "ok      a compiled gradient: right" in printed
-    assert re.search(r"missing TensorBoard logs: .*pip install 'tlean\[tensorboard\]'", printed)
+    assert "missing TensorBoard logs: needs tensorboardX; get it with: pip install 'tlean[tensorboard]'" in printed
     # A wrong gradient is no matter of taste.
     monkeypatch.setattr(tl, "grad", lambda f: lambda x: tl.AnyTensor(np.zeros_like(x)))
     with pytest.raises(SystemExit) as ended:
         main(["doctor"])
     assert ended.value.code == 1
     assert "WRONG   a compiled gradient" in capsys.readouterr().out
+
+    def broken(f):
+        raise RuntimeError("no such kernel")
+
+    monkeypatch.setattr(tl, "grad", broken)
+    with pytest.raises(SystemExit) as ended:
+        main(["doctor"])
+    assert ended.value.code == 1
+    assert "WRONG   a compiled gradient: fails (RuntimeError: no such kernel)" in capsys.readouterr().out
+
+
+def test_doctor_names_extras_and_packages_that_are_there():
+    extras = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    for part in doctor.PARTS:
+        needed = {re.split(r"[\[<>=]", name)[0] for name in extras[part.extra]}
+        assert {package for _, package in part.packages} <= needed, part.title
+    told = {package for part in doctor.PARTS for _, package in part.packages} | {"pycuda"}
+    assert told <= {*info.OPTIONAL}
+
+
+def test_interrupted(monkeypatch):
+    def interrupt(argv):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(check, "main", interrupt)
+    with pytest.raises(SystemExit) as ended:
+        main(["check"])
+    assert ended.value.code == 130
 
 
 def test_without_a_command_it_lists_them(capsys):
@@ -113,7 +142,7 @@ def test_a_command_line_that_makes_no_sense(argv, capsys):
     assert "usage" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["info", "doctor", "bench", "check", "mnist"])
+@pytest.mark.parametrize("command", ["info", "doctor", "bench", "check", "export", "mnist"])
 def test_help(command, capsys):
     with pytest.raises(SystemExit) as ended:
         main([command, "--help"])
@@ -154,6 +183,8 @@ def test_a_reader_that_goes_away():
         (["check", "--only", "["], 2),
         (["mnist", "--epochs", "0"], 2),
         (["mnist", "--lr", "inf"], 2),
+        (["mnist", "--device", "gpu"], 2),
+        (["mnist", "--device", "cuda:x"], 2),
     ],
 )
 def test_command_lines_that_make_no_sense(argv, code, capsys):
@@ -177,6 +208,7 @@ def test_targets_are_looked_at_before_the_work(tmp_path, monkeypatch):
         (["mnist", "--out", str(tmp_path / "file")], "File exists"),
         (["mnist", "--out", str(tmp_path / "file" / "inside")], "Not a directory"),
         (["mnist", "--out", str(tmp_path)], r"mnist\.safetensors is a folder"),
+        *([] if tl.cuda.is_available() else [(["mnist", "--device", "cuda"], "tlean mnist: CUDA: ")]),
     ):
         with pytest.raises(SystemExit, match=said):
             main(argv)

@@ -10,6 +10,7 @@ import pytest
 
 import tlean as tl
 from tlean import nn
+from tlean.train.history import History
 
 
 def test_an_eager_reference_shows_its_value() -> None:
@@ -81,3 +82,50 @@ def test_a_long_tape_is_no_picture() -> None:
     for _ in range(200):
         x = -x
     assert m._repr_svg_() is None
+
+
+def fragment(html: str) -> ElementTree.Element:
+    """HTML of several elements."""
+    return ElementTree.fromstring(f"<div>{html}</div>")
+
+
+def test_html_of_compiled_programs() -> None:
+    step = tl.compile_scalar(lambda w, x: tl.mean(tl.square(tl.tanh(x @ w))), [(3, 2), (10, 3)])
+    for shown in (step, tl.jit(lambda x: tl.tanh(x))):
+        if shown is not step:
+            assert fragment(shown._repr_html_()).findall("details") == []
+            shown(np.ones(3, "float32"))
+        graph, plan = fragment(shown._repr_html_()).findall("details/pre")
+        assert "tanh(" in (graph.text or "") and "tanh" in (plan.text or "") + str(shown.graph) and "%" in (plan.text or "")
+    # Printed, a plan is its instructions.
+    assert str(step.plan) == str(step.plan.program) and "matmul" in str(step.plan) and len(str(step.plan).splitlines()) == len(step.plan)
+    assert str(step.plan) in (ElementTree.fromstring(step.plan._repr_html_()).text or "")
+    assert "mean" in (ElementTree.fromstring(step.cost()._repr_html_()).text or "")
+
+
+def test_html_of_parameters() -> None:
+    p = tl.Param([[1.5, 2.0]], name="a<b")
+    x = ElementTree.fromstring(p._repr_html_())
+    assert x.findtext("caption") == "Param a<b: (1, 2) float32" and [cell.text for cell in x.iter("td")] == ["1.5", "2"]
+    listed = ElementTree.fromstring(tl.ParamList([p, tl.Param(np.zeros((2, 600)))])._repr_html_())
+    assert [row.findtext("td[4]") for row in listed.findall("tr")] == [None, "2", "1,200"]
+    assert "0       Linear" in (ElementTree.fromstring(nn.summary(nn.Sequential(nn.Linear(3, 2)), (1, 3))._repr_html_()).text or "")
+
+
+@pytest.mark.parametrize("validation", [False, True])
+@pytest.mark.parametrize("epochs", [0, 1, 2, 40])
+def test_a_history_is_a_line_and_a_picture(epochs: int, validation: bool) -> None:
+    rows: list[dict[str, float]] = [{"epoch": k, "step": 50 * k, "loss": 1 / k} for k in range(1, epochs + 1)]
+    if validation:
+        rows = [row | {"val_loss": 2.0} for row in rows]
+    history = History([1.0, float("nan"), *np.linspace(3, 1, 50 * epochs)], rows, "done")
+    assert repr(history).startswith(f"<History: {epochs} epochs, {50 * epochs + 2} steps, done") and len(repr(history)) < 120
+    x = fragment(history._repr_html_())
+    lines = x.findall(".//{http://www.w3.org/2000/svg}polyline")
+    assert len(lines) == 1 + (validation and epochs > 0)
+    # Every point is inside the picture, and there are not too many.
+    points = [[float(n) for n in p.split(",")] for line in lines for p in line.get("points", "").split()]
+    assert len(points) <= 450 and all(0 <= a <= 360 and 0 <= b <= 120 for a, b in points)
+    table = x.findall("table/tr")
+    assert len(table) == (epochs > 0) + min(epochs, 17)
+    assert History()._repr_html_().startswith("<table>")

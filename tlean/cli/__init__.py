@@ -51,6 +51,8 @@ def main(argv: list[str] | None = None) -> None:
         # The reader of a pipe went away: what is still to be written goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
     except (tl.TleanError, OSError) as error:
         raise SystemExit(f"{parser.prog} {args.command}: {error}") from None
 

@@ -81,7 +81,7 @@ def main(argv: list[str]) -> None:
         p.error(f"argument --only: {args.only!r} is no regular expression: {error}")
     wanted = {name: what for name, what in checks().items() if re.search(args.only, name)}
     if not wanted:
-        raise SystemExit(f"nothing to check has a name that matches {args.only!r}")
+        raise SystemExit(f"{p.prog}: nothing to check has a name that matches {args.only!r}")
     begun, wrong = time.perf_counter(), 0
     for name, (check, _) in wanted.items():
         since, words = time.perf_counter(), "right"

@@ -48,7 +48,7 @@ def parse(name: str, about: str | None, epochs: int, argv: list[str] | None = No
     p.add_argument("--lr", type=positive(float), help=f"learning rate (default: {rates})")
     p.add_argument("--schedule", choices=("cosine", "constant"), default="cosine", help="of the learning rate (default: %(default)s)")
     p.add_argument("--backend", choices=("eager", "compiled"), default="eager", help="default: %(default)s")
-    p.add_argument("--device", default="cpu", help="cpu, cuda or cuda:1 (default: %(default)s)")
+    p.add_argument("--device", type=_device, default="cpu", help="cpu, cuda or cuda:1 (default: %(default)s)")
     p.add_argument("--seed", type=int, default=0, help="of initial values and shuffles (default: %(default)s)")
     p.add_argument("--threads", type=positive(int), help="threads of the kernels (default: as many as there are cores)")
     p.add_argument("--samples", type=positive(int), help="train on the first so many digits only")
@@ -58,6 +58,13 @@ def parse(name: str, about: str | None, epochs: int, argv: list[str] | None = No
     p.add_argument("--distributed", action="store_true", help="train by all ranks of the job that mpiexec started")
     p.add_argument("--plot", action=argparse.BooleanOptionalAction, default=True, help="draw the curves and the misread digits")
     return p.parse_args(argv, argparse.Namespace(name=name, prog=p.prog))
+
+
+def _device(text: str) -> str:
+    try:
+        return tl.Options(device=text).device
+    except tl.OptionError as error:
+        raise argparse.ArgumentTypeError(str(error).partition(": ")[2]) from None
 
 
 @contextmanager
@@ -88,7 +95,9 @@ def trainer(args: argparse.Namespace) -> Callable[..., History]:
 def _opened(args: argparse.Namespace) -> Iterator[mnist.Digits]:
     if args.threads:
         tl.set_num_threads(args.threads)
-    # A target that cannot be written is an error before the work.
+    # A device that is not there, and a target that cannot be written, are errors before the work and before a download.
+    if args.device != "cpu" and not args.distributed:
+        tl.Session(tl.Options(device=args.device))
     args.out.mkdir(parents=True, exist_ok=True)
     writable("--out", _target(args))
     with _optional("the model will not be saved"):

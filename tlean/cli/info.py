@@ -12,7 +12,7 @@ from pathlib import Path
 import tlean as tl
 from tlean._core import table, threads
 
-OPTIONAL = ("safetensors", "matplotlib", "tqdm", "scikit-learn", "tensorboard", "onnx", "pycuda", "torch")
+OPTIONAL = ("safetensors", "matplotlib", "tqdm", "scipy", "scikit-learn", "tensorboardX", "onnx", "mpi4py", "pycuda", "torch")
 
 
 def version(package: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tlean.display import preformatted
 from tlean.ops import OpDef, Spec
 
 from .graph import Graph
@@ -40,6 +41,9 @@ class Cost:
             lines.append(f"{n.op:24} {' '.join(map(str, n.shapes)):24} {n.flops / 1e6:12.4f} {n.bytes / 1e6:12.4f}")
         lines.append(f"{'in all':24} {'':24} {self.flops / 1e6:12.4f} {self.bytes / 1e6:12.4f}")
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return preformatted(str(self))
 
 
 def cost_of(graph: Graph) -> Cost:

@@ -18,6 +18,7 @@ import numpy as np
 from tlean._core.array import AnyTensor
 from tlean._core.plan.commit import Commit
 from tlean.compiler.target import COMPUTED, CONST, INPUT, IS_INPUT, OUTPUT, SCRATCH, Arrangement, Program, Step, nbytes
+from tlean.display import preformatted
 from tlean.errors import DeviceError, IndexRangeError, NumericsError
 
 from .calls.packing import Addresses, DriverCall, Packed, Place, address_at
@@ -88,6 +89,12 @@ class DevicePlan:
 
     def __repr__(self) -> str:
         return f"<plan: {len(self)} instructions, {self.scratch_bytes} scratch bytes, on cuda:{self.context.device}>"
+
+    def __str__(self) -> str:
+        return str(self.program)
+
+    def _repr_html_(self) -> str:
+        return preformatted(f"{self!r}\n{self}")
 
     # Making ---------------------------------------------------------------------------------------------------------------------
 

@@ -80,7 +80,9 @@ def load(folder: str | os.PathLike[str] | None = None, download: bool | None = N
             return _read(found)
         if place != cache_folder():
             notice(f"TLEAN_DATA: no MNIST files in {place}; looking on")
-    if download if download is not None else not os.environ.get("TLEAN_OFFLINE"):
+    if download is None and os.environ.get("TLEAN_OFFLINE"):
+        notice("TLEAN_OFFLINE is set: MNIST is not downloaded")
+    elif download is not False:
         try:
             fetch(cache_folder(), notice)
             found = _find(cache_folder())
@@ -88,8 +90,9 @@ def load(folder: str | os.PathLike[str] | None = None, download: bool | None = N
                 return _read(found)
         except OSError as error:
             notice(f"MNIST could not be downloaded ({error})")
+    digits = sklearn_digits()
     notice("Using the 1,797 small digits that scikit-learn carries (8 x 8, enlarged to 28 x 28). For MNIST give a folder with its files.")
-    return sklearn_digits()
+    return digits
 
 
 def cache_folder() -> Path:
@@ -158,7 +161,6 @@ def fetch(folder: Path, notice: Callable[[str], object] = print) -> None:
 
     Raises: OSError if a file could be had from no mirror; the message says what each of them answered.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     for name, expected in SHA256.items():
         if (folder / name).exists():
             continue
@@ -172,6 +174,7 @@ def fetch(folder: Path, notice: Callable[[str], object] = print) -> None:
                 continue
             found = hashlib.sha256(data).hexdigest()
             if found == expected:
+                folder.mkdir(parents=True, exist_ok=True)
                 partial = folder / f".{name}.{os.getpid()}"
                 partial.write_bytes(data)
                 partial.replace(folder / name)
@@ -191,7 +194,8 @@ def sklearn_digits() -> Digits:
         from sklearn.datasets import load_digits
     except ImportError:
         raise FileNotFoundError(
-            "no MNIST files, and scikit-learn, which carries some digits, is not installed: pip install scikit-learn"
+            "there are no MNIST files, and scikit-learn, which carries some digits, is not installed: give --data or $TLEAN_DATA a folder"
+            " with the files, or pip install scikit-learn"
         ) from None
     bunch = load_digits()
     large = np.pad(bunch.images.repeat(3, axis=1).repeat(3, axis=2), ((0, 0), (2, 2), (2, 2)))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tlean import tree
+from tlean.display import preformatted
 from tlean.errors import OptionError
 from tlean.ops import Spec
 from tlean.programs.compiled import compile_out
@@ -49,6 +50,9 @@ class Summary:
         rule = "-" * len(line(tuple("x" * w for w in widths)))
         note = f"{self.trainable:,} of the parameters are trained; buffers hold {self.buffers:,} numbers"
         return "\n".join([line(head), rule, *map(line, body), rule, line(total), note])
+
+    def _repr_html_(self) -> str:
+        return preformatted(str(self))
 
 
 def summary(model: Module, *input_shapes: Any) -> Summary:

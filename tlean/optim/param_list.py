@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tlean._core.array import AnyTensor, as_tensor
 from tlean._core.plan.commit import Commit
 from tlean.arguments import truth
+from tlean.display import table
 from tlean.errors import IndexRangeError, OptionError, ShapeError
 from tlean.param import Param
 
@@ -140,3 +142,7 @@ class ParamList(Sequence[Any]):
 
     def __repr__(self) -> str:
         return f"ParamList([{', '.join(map(repr, self._params))}])"
+
+    def _repr_html_(self) -> str:
+        rows = [(p.name or "", f"{p.shape}", p.dtype, f"{math.prod(p.shape):,}") for p in self._params]
+        return table(f"ParamList: {len(self)} parameters", ("name", "shape", "dtype", "elements"), rows)

@@ -19,6 +19,7 @@ from tlean.compiler.derive import forward, pulled_back, with_zeros
 from tlean.compiler.graph import Graph, GraphRef, Origin
 from tlean.compiler.passes.expand import expand
 from tlean.devices import target_of
+from tlean.display import folded
 from tlean.errors import DTypeError, NodeError, OptionError, ShapeError
 from tlean.ops import Spec
 
@@ -355,6 +356,9 @@ class CompiledOut:
     def __repr__(self) -> str:
         function = "" if self._recorder is None else f" of {self._recorder.convention()}:"
         return f"<{type(self).__name__}{function or ' of'} {len(self.graph)} nodes, {self._arguments} arguments, {self.graph.dtype}>"
+
+    def _repr_html_(self) -> str:
+        return folded(repr(self), graph=str(self.graph), plan=str(self.plan))
 
 
 class CompiledScalar(CompiledOut):

@@ -15,6 +15,7 @@ from tlean.compiler.cpu import CPU
 from tlean.compiler.graph import Graph
 from tlean.compiler.target import Target
 from tlean.devices import device_of, target_of
+from tlean.display import folded
 from tlean.dtypes import FLOATS, INTEGERS
 from tlean.errors import DTypeError, OptionError, ShapeError
 from tlean.ops import Spec
@@ -230,6 +231,11 @@ class Jitted(Compiled):
 
     def __repr__(self) -> str:
         return f"<jit of {self._recorder.convention()}>"
+
+    def _repr_html_(self) -> str:
+        if self._latest is None:
+            return folded(f"{self!r}, not called yet")
+        return folded(repr(self), **{"graph of the latest call": str(self.graph), "its plan": str(self.plan)})
 
 
 def jit(

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from tlean.display import curves, table
 from tlean.files import as_path, check_picture
 
 
-@dataclass
+@dataclass(repr=False)
 class History:
     """The record of a run."""
 
@@ -27,6 +28,21 @@ class History:
     def column(self, name: str) -> list[float]:
         """One entry of every epoch's row, NaN where it has none."""
         return [row.get(name, float("nan")) for row in self.epochs]
+
+    def __repr__(self) -> str:
+        last = "".join(f", {name} {value:.4g}" for name, value in (self.epochs[-1] if self.epochs else {}).items() if name not in _COUNTS)
+        return f"<History: {len(self.epochs)} epochs, {len(self.step_loss)} steps, {self.ended or 'running'}{last}>"
+
+    def _repr_html_(self) -> str:
+        names = list(dict.fromkeys(name for row in self.epochs for name in row))
+        shown = self.epochs if len(self.epochs) <= 2 * _ENDS else [*self.epochs[:_ENDS], {}, *self.epochs[-_ENDS:]]
+        rows = [[f"{row[n]:.4g}" if n in row else "" if row else "…" for n in names] for row in shown]
+        # A point for each of at most 400 stretches of steps: their means.
+        size, steps = max(1, -(-len(self.step_loss) // 400)), self.step_loss
+        loss = [(k + size / 2, sum(part) / len(part)) for k in range(0, len(steps), size) if (part := steps[k : k + size])]
+        validation = [(row["step"], row["val_loss"]) for row in self.epochs if "val_loss" in row]
+        lines = {"training": loss} | ({"validation": validation} if validation else {})
+        return curves("loss of the steps", lines) + table(f"{len(self.epochs)} epochs, {self.ended or 'running'}", names, rows)
 
 
 class JsonLog:
@@ -112,6 +128,8 @@ def plot_curves(history: History, path: str | os.PathLike[str], title: str = "")
             one.plot(epochs, history.column(f"val_{name}"), color=_VALIDATION, marker="o", markersize=4, label="validation, after it")
         one.set(title=name, xlabel="epoch")
     for one in axes:
+        # From the start, a single epoch too.
+        one.set_xlim(0, 1.03 * max([*at[-1:], *epochs[-1:], 1]))
         one.grid(color="#d9dee3", linewidth=0.6)
         one.spines[["top", "right"]].set_visible(False)
         one.xaxis.get_major_locator().set_params(integer=True)
@@ -123,5 +141,8 @@ def plot_curves(history: History, path: str | os.PathLike[str], title: str = "")
     return path
 
 
+#: Columns that count, and how many first and last epochs a notebook shows of many.
+_COUNTS = ("epoch", "step", "lr", "seconds")
+_ENDS = 8
 _PLAIN = ("epoch", "step", "loss", "lr", "seconds")
 _TRAIN, _VALIDATION = "#3b6fb6", "#d1603d"

@@ -171,6 +171,14 @@ cdef class Plan:
     def __repr__(self):
         return f"<plan: {self.n_instructions} instructions, {self.scratch_bytes} scratch bytes>"
 
+    def __str__(self):
+        """The instructions, a line each."""
+        return str(self.program)
+
+    def _repr_html_(self):
+        text = f"{self!r}\n{self.program}"
+        return "<pre>" + text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;") + "</pre>"
+
 
 cdef inline void* locate(Plan plan, int value, void** inputs, void** outputs, char* scratch) noexcept nogil:
     cdef Place place = plan.places[value]
