@@ -72,12 +72,12 @@ def _clip(c: Call, x: Any, lo: Any = None, hi: Any = None) -> Any:
 
 @reads("Cast")
 def _cast(c: Call, x: Any) -> Any:
-    return c.cast(x, dtype_of(c.get("to")))
+    return c.cast(x, dtype_of(c.get("to")), bool(c.get("saturate", 1)))
 
 
 @reads("CastLike")
 def _cast_like(c: Call, x: Any, like: Any) -> Any:
-    return c.cast(x, str(like.dtype))
+    return c.cast(x, str(c.dtypes[1]), bool(c.get("saturate", 1)))
 
 
 @reads("Elu")

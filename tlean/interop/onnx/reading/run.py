@@ -13,6 +13,7 @@ from tlean.ops import OpDef
 
 from .known import known_names
 from .registry import Call, Reader, constant
+from .small import IN_PARTS, WIDE, Small, dtype_name, require_same_bits, result_dtypes, standing_for
 from .support import Library, array_of
 
 Values = dict[str, Any]
@@ -60,7 +61,8 @@ class Run:
         if reader is not None:
             if all(x is None or isinstance(x, np.ndarray | np.generic) for x in inputs) and node.op_type not in _ORDER:
                 return self._folded(node, inputs)
-            return self._read(reader, node, inputs)
+            if node.op_type not in IN_PARTS or dtype_name(inputs[0]) not in WIDE:
+                return self._read(reader, node, inputs)
         library.types(zip(node.input, inputs, strict=True))
         return self._called(node, library.function(node), inputs)
 
@@ -74,14 +76,22 @@ class Run:
 
     def _read(self, reader: Reader, node: Any, inputs: Sequence[Any]) -> Sequence[Any]:
         version = self.library.versions.get("", 1)
-        call = Call(self.ops, node.op_type, self.library.attributes(node), version, sum(map(bool, node.output)))
+        given_dtypes = [dtype_name(x) for x in inputs]
+        require_same_bits(node.op_type, given_dtypes)
+        attributes = self.library.attributes(node)
+        call = Call(self.ops, node.op_type, attributes, version, sum(map(bool, node.output)), given_dtypes)
         given = []
         for k, x in enumerate(inputs):
             if k in reader.known and x is not None and not isinstance(x, np.ndarray | np.generic):
                 raise MissingOpError(f"onnx.load: {node.op_type}: {node.input[k]} is computed from data, and a program needs its numbers")
             given.append(x if k in reader.known else constant(self.ops, x))
         made = reader.function(call, *given)
-        return made if isinstance(made, tuple) else (made,)
+        made = made if type(made) is tuple else (made,)
+        small = any(d in WIDE for d in given_dtypes) or any(n in attributes for n in ("to", "dtype", "output_dtype"))
+        if not small:
+            return made
+        dtypes = result_dtypes(self.library, node, given_dtypes, attributes)
+        return [standing_for(self.ops, node.op_type, v, d) for v, d in zip(made, dtypes, strict=False)]
 
     def _folded(self, node: Any, inputs: Sequence[Any]) -> Sequence[Any]:
         # What depends on known numbers alone is known: computed as ONNX says.
@@ -155,13 +165,25 @@ class Run:
         if isinstance(flag, np.ndarray | np.generic):
             return self.graph(graphs["then_branch" if bool(np.asarray(flag).item()) else "else_branch"], values)
 
+        small: list[str | None] = []
+
         def branch(name: str) -> Any:
             def run(ops: Any) -> Any:
-                return tuple(constant(ops, v) for v in self._within(ops).graph(graphs[name], values))
+                return self._plain(ops, self._within(ops).graph(graphs[name], values), small)
 
             return run
 
-        return list(cond(self.ops.reshape(flag, ()), branch("then_branch"), branch("else_branch")))
+        return self._standing(cond(self.ops.reshape(flag, ()), branch("then_branch"), branch("else_branch")), small)
+
+    @staticmethod
+    def _plain(ops: Any, made: Sequence[Any], small: list[str | None]) -> tuple[Any, ...]:
+        # What a graph inside makes as references of its program; `small` gets the dtypes that they stand for.
+        small[:] = [dtype_name(v) for v in made]
+        return tuple(constant(ops, v) for v in made)
+
+    @staticmethod
+    def _standing(refs: Sequence[Any], small: Sequence[str | None]) -> list[Any]:
+        return [Small(r, d) if d in WIDE else r for r, d in zip(refs, small, strict=True)]  # type: ignore[arg-type]
 
     def _loop(self, node: Any, values: Values) -> Sequence[Any]:
         body = self.library.attributes(node)["body"]
@@ -179,9 +201,11 @@ class Run:
         )
         always = passed and (flag is None or (isinstance(flag, np.ndarray) and bool(flag.reshape(-1)[0])))
 
-        def turn(ops: Any, i: Any, going: Any, carry: Sequence[Any]) -> list[Any]:
-            made = self._within(ops).graph(body, {**values, number: i, own: going, **dict(zip(names, carry, strict=True))})
-            return [constant(ops, v) for v in made]
+        carried, small = [dtype_name(x) for x in carries], []  # type: list[str | None], list[str | None]
+
+        def turn(ops: Any, i: Any, going: Any, carry: Sequence[Any]) -> tuple[Any, ...]:
+            given = dict(zip(names, self._standing(carry, carried), strict=True))
+            return self._plain(ops, self._within(ops).graph(body, {**values, number: i, own: going, **given}), small)
 
         if always and count is not None and number in known_names(self.library, body.node):
             # Shapes that depend on the step: its steps one after another.
@@ -190,7 +214,7 @@ class Run:
             for i in range(count):
                 made = turn(self.ops, np.array(i), np.array(True), carry)
                 carry, rows = made[1 : 1 + n], [*rows, made[1 + n :]]
-            return [*carry, *(self.ops.stack(list(ys)) for ys in zip(*rows, strict=True))]
+            return self._standing([*carry, *(self.ops.stack(list(ys)) for ys in zip(*rows, strict=True))], [*carried, *small[1 + n :]])
         if always and count is not None:
 
             def step(ops: Any, carry: Any, i: Any) -> Any:
@@ -198,7 +222,7 @@ class Run:
                 return tuple(made[1 : 1 + n]), tuple(made[1 + n :])
 
             last, ys = scan(step, init, constant(self.ops, np.arange(count)))
-            return [*last, *ys]
+            return self._standing([*last, *ys], [*carried, *small[1 + n :]])
         if stacked:
             raise MissingOpError("onnx.load: Loop: stacked outputs of a number of steps that depends on data")
         first = constant(self.ops, np.array(True) if flag is None else flag)
@@ -211,7 +235,7 @@ class Run:
             made = turn(ops, carry[0], carry[1], carry[2:])
             return (ops.add(carry[0], constant(ops, np.int64(1))), ops.reshape(made[0], ()), *made[1:])
 
-        return list(while_loop(again, next_turn, start, max_steps=count))[2:]
+        return self._standing(list(while_loop(again, next_turn, start, max_steps=count))[2:], carried)
 
     def _scan(self, node: Any, values: Values) -> Sequence[Any]:
         attributes = self.library.attributes(node)
@@ -230,13 +254,15 @@ class Run:
         if not reverse:
             xs = [self.ops.flip(x, 0) if w else x for x, w in zip(xs, ways, strict=True)]
         names = [v.name for v in body.input]
+        kinds, small = [dtype_name(values[v]) for v in node.input], []  # type: list[str | None], list[str | None]
 
         def step(ops: Any, carry: Any, x: Any) -> Any:
-            made = self._within(ops).graph(body, {**values, **dict(zip(names, (*carry, *x), strict=True))})
-            refs = [constant(ops, v) for v in made]
+            given = self._standing((*carry, *x), kinds)
+            refs = self._plain(ops, self._within(ops).graph(body, {**values, **dict(zip(names, given, strict=True))}), small)
             return tuple(refs[:n]), tuple(refs[n:])
 
         last, ys = scan(step, tuple(inputs[:n]), tuple(xs), reverse=reverse)
         if not reverse:
             ys = [self.ops.flip(y, 0) if b else y for y, b in zip(ys, back, strict=True)]
-        return [*last, *(y if not a else self.ops.moveaxis(y, 0, a) for y, a in zip(ys, places, strict=True))]
+        ys = [y if not a else self.ops.moveaxis(y, 0, a) for y, a in zip(ys, places, strict=True)]
+        return self._standing([*last, *ys], [*kinds[:n], *small[n:]])

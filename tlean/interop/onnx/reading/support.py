@@ -12,7 +12,7 @@ from tlean.errors import DataError, MissingOpError, TleanError
 from tlean.ops import OpDef, get
 
 from ...graph_json import parsed
-from ..package import DOMAIN
+from ..package import DOMAIN, DTYPES, SMALL
 from .registry import READERS, Reader, dtype_of, operators
 
 #: Operators with graphs inside, and what makes arrays of nothing.
@@ -30,7 +30,7 @@ class Library:
 
     def __init__(self, onnx: Any, model: Any) -> None:
         operators()
-        self.onnx = onnx
+        self.onnx, self.dtypes = onnx, {**DTYPES, **SMALL}
         self.versions = {"" if o.domain in _PLAIN else o.domain: int(o.version) for o in model.opset_import}
         self._functions = {(f.domain, f.name): f for f in model.functions}
         self._records = {key: self._record(f) for key, f in self._functions.items()}
@@ -79,14 +79,8 @@ class Library:
 
     def _given(self, node: Any) -> Any:
         # What ONNX says that the operator is.
-        defs = self.onnx.defs
-        domain = "" if node.domain in _PLAIN else node.domain
-        version = self.versions.get(domain, defs.onnx_opset_version())
-        if not defs.has(node.op_type, domain):
-            return None
-        try:
-            schema = defs.get_schema(node.op_type, version, domain)
-        except Exception:
+        schema = self.schema(node)
+        if schema is None:
             return None
         if schema.has_function:
             return schema.function_body
@@ -100,6 +94,16 @@ class Library:
         body = self.onnx.FunctionProto()
         body.ParseFromString(text)
         return body if body.node else None
+
+    def schema(self, node: Any) -> Any:
+        """What ONNX says of an operator's inputs and results; None where it says nothing."""
+        defs = self.onnx.defs
+        domain = "" if node.domain in _PLAIN else node.domain
+        version = self.versions.get(domain, defs.onnx_opset_version())
+        try:
+            return defs.get_schema(node.op_type, version, domain)
+        except defs.SchemaError:
+            return None
 
     def defaults(self, node: Any) -> list[Any]:
         """The attributes that an operator of ONNX has where a node says none."""
