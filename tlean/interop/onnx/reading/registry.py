@@ -25,7 +25,9 @@ class Reader(NamedTuple):
 
 
 READERS: dict[str, Reader] = {}
-_FAMILIES = ("elements", "shapes", "places", "reductions", "matrices", "windows", "normalising")
+_FAMILIES = (
+    "elements", "shapes", "places", "reductions", "matrices", "windows", "normalising", "recurrent", "images", "signals", "quantised", "training",
+)  # fmt: skip
 
 
 class Call:

@@ -18,6 +18,7 @@ from .registry import READERS, Reader, dtype_of, operators
 #: Operators with graphs inside, and what makes arrays of nothing.
 LOOPS = frozenset(("If", "Loop", "Scan"))
 _PLAIN = frozenset(("", "ai.onnx"))
+_READ = _PLAIN | {"ai.onnx.ml", "ai.onnx.preview.training"}
 
 
 class Library:
@@ -61,7 +62,7 @@ class Library:
 
     def reader(self, node: Any) -> Reader | None:
         """What reads a node by itself."""
-        return READERS.get(node.op_type) if node.domain in (*_PLAIN, "ai.onnx.ml") else None
+        return READERS.get(node.op_type) if node.domain in _READ else None
 
     def record(self, node: Any) -> tuple[OpDef, list[bool], dict[str, Any]] | None:
         """The op of this library that a node is."""
