@@ -138,8 +138,9 @@ def _grid_sample(c: Call, x: Any, grid: Any) -> Any:
     return c.ops.grid_sample(x, grid, mode, c.get("padding_mode", "zeros"), bool(c.get("align_corners", 0)))
 
 
-def _bilinear(c: Call, x: Any, v: Any, u: Any, border: bool) -> Any:
-    """The cells of x, `(N, C, H, W)`, at rows v and columns u, `(N, P)`, `(N, C, P)`: zeros outside, or the cells of the border."""
+def _bilinear(c: Call, x: Any, v: Any, u: Any, border: bool, most: bool = False) -> Any:
+    # The cells of x, (N, C, H, W), at rows v and columns u, (N, P), as (N, C, P): zeros outside, or the cells of the border. With `most`
+    # the largest of the four weighted cells in place of their sum.
     ops, (n, channels, height, width), count = c.ops, x.shape, u.shape[1]
     flat = ops.reshape(x, (n, channels, height * width))
     axes = []
@@ -156,7 +157,7 @@ def _bilinear(c: Call, x: Any, v: Any, u: Any, border: bool) -> Any:
             part = ops.take_along_axis(flat, ops.reshape(c.cast(at, "int64"), (n, 1, count)), axis=-1)
             weight = ops.where(inside, ops.mul(a, b), c.number(0, a))
             part = ops.mul(part, ops.reshape(weight, (n, 1, count)))
-            total = part if total is None else ops.add(total, part)
+            total = part if total is None else (ops.max if most else ops.add)(total, part)
     return total
 
 
@@ -193,7 +194,7 @@ def _deform_conv(c: Call, x: Any, w: Any, offset: Any, b: Any = None, mask: Any 
     return ops.conv2d(w, b, cells, stride=(kh, kw), padding=0, groups=c.get("group", 1))
 
 
-@reads("RoiAlign", known=(2,))
+@reads("RoiAlign")
 def _roi_align(c: Call, x: Any, rois: Any, batch: Any) -> Any:
     ops, count, samples = c.ops, rois.shape[0], c.get("sampling_ratio", 0)
     height, width = c.get("output_height", 1), c.get("output_width", 1)
@@ -218,12 +219,11 @@ def _roi_align(c: Call, x: Any, rois: Any, batch: Any) -> Any:
     v, u = ops.reshape(grid[0], (count, rows, 1)), ops.reshape(grid[1], (count, 1, columns))
     v, u = (ops.reshape(ops.broadcast_to(p, shape), (count, rows * columns)) for p in (v, u))
     inside = ops.logical_and(ops.reshape(near[0], (count, rows, 1)), ops.reshape(near[1], (count, 1, columns)))
-    images = ops.take(x, c.ref(np.asarray(whole(batch), np.int64)), axis=0)
-    if c.get("mode", "avg") == "max":
-        raise c.refuse("mode max")
-    cells = ops.mul(_bilinear(c, images, v, u, border=True), ops.reshape(c.cast(inside, str(x.dtype)), (count, 1, rows * columns)))
+    most = c.get("mode", "avg") == "max"
+    cells = _bilinear(c, ops.take(x, batch, axis=0), v, u, border=True, most=most)
+    cells = ops.mul(cells, ops.reshape(c.cast(inside, str(x.dtype)), (count, 1, rows * columns)))
     cells = ops.reshape(cells, (count, x.shape[1], height, samples, width, samples))
-    return ops.reduce_mean(cells, axis=(3, 5))
+    return ops.reduce_max(cells, axis=(3, 5)) if most else ops.reduce_mean(cells, axis=(3, 5))
 
 
 @reads("MaxUnpool", known=(2,))

@@ -13,8 +13,9 @@ from tlean.ops import OpDef
 
 from .known import known_names
 from .registry import Call, Reader, constant
-from .small import IN_PARTS, WIDE, Small, dtype_name, require_same_bits, result_dtypes, standing_for
+from .small import IN_PARTS, SAME_BITS, WIDE, Small, dtype_name, result_dtypes, standing_for
 from .support import Library, array_of
+from .unsigned import UNSIGNED
 
 Values = dict[str, Any]
 _ORDER = ("Shape", "Size", "EyeLike")
@@ -77,7 +78,11 @@ class Run:
     def _read(self, reader: Reader, node: Any, inputs: Sequence[Any]) -> Sequence[Any]:
         version = self.library.versions.get("", 1)
         given_dtypes = [dtype_name(x) for x in inputs]
-        require_same_bits(node.op_type, given_dtypes)
+        function = reader.function
+        if "uint64" in given_dtypes and node.op_type not in SAME_BITS:
+            if node.op_type not in UNSIGNED:
+                raise MissingOpError(f"onnx.load: {node.op_type}: of uint64")
+            function = UNSIGNED[node.op_type]
         attributes = self.library.attributes(node)
         call = Call(self.ops, node.op_type, attributes, version, sum(map(bool, node.output)), given_dtypes)
         given = []
@@ -85,7 +90,7 @@ class Run:
             if k in reader.known and x is not None and not isinstance(x, np.ndarray | np.generic):
                 raise MissingOpError(f"onnx.load: {node.op_type}: {node.input[k]} is computed from data, and a program needs its numbers")
             given.append(x if k in reader.known else constant(self.ops, x))
-        made = reader.function(call, *given)
+        made = function(call, *given)
         made = made if type(made) is tuple else (made,)
         small = any(d in WIDE for d in given_dtypes) or any(n in attributes for n in ("to", "dtype", "output_dtype"))
         if not small:

@@ -1,4 +1,4 @@
-"""Fourier transforms: complex numbers are two real ones along the last axis."""
+"""Fourier transforms, those of signals in float64: complex numbers are two real ones along the last axis."""
 
 from __future__ import annotations
 
@@ -33,15 +33,14 @@ def _dft(c: Call, x: Any, length: Any = None, axis: Any = None) -> Any:
     a, inverse, onesided = axis_of(along, len(x.shape)), bool(c.get("inverse", 0)), bool(c.get("onesided", 0))
     if a == len(x.shape) - 1 or x.shape[-1] not in (1, 2):
         raise c.refuse("the last axis must be of a real part, or of a real and an imaginary one, and is not transformed")
-    n = _number(length, 2 * (x.shape[a] - 1) if inverse and onesided else x.shape[a])
+    n, dtype = _number(length, 2 * (x.shape[a] - 1) if inverse and onesided else x.shape[a]), str(x.dtype)
     if not inverse:
-        return _transformed(c, x, n, a, onesided)
-    if x.shape[-1] == 1:
-        x = c.ops.concat([x, c.ops.scale(x, 0.0)], axis=-1)
-    if onesided:
-        y = c.ops.fft_irfft(x, n, a)
-        return c.ops.reshape(y, (*y.shape, 1))
-    return c.ops.fft_ifft(x, n, a)
+        y = _transformed(c, c.cast(x, "float64"), n, a, onesided)
+    else:
+        x = c.ops.concat([x, c.ops.scale(x, 0.0)], axis=-1) if x.shape[-1] == 1 else x
+        y = c.ops.fft_irfft(x, n, a) if onesided else c.ops.fft_ifft(x, n, a)
+        y = c.ops.reshape(y, (*y.shape, 1)) if onesided else y
+    return c.cast(y, dtype)
 
 
 @reads("STFT", known=(1, 3))
@@ -52,4 +51,4 @@ def _stft(c: Call, x: Any, step: Any, window: Any = None, length: Any = None) ->
     frames = c.ops.take(x, c.ref((starts + np.arange(n)).astype(np.int64)), axis=1)
     if window is not None:
         frames = c.ops.mul(frames, c.ops.reshape(window, (1, 1, n, 1)))
-    return _transformed(c, frames, n, 2, bool(c.get("onesided", 1)))
+    return c.cast(_transformed(c, c.cast(frames, "float64"), n, 2, bool(c.get("onesided", 1))), str(x.dtype))

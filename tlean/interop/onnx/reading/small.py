@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tlean.dtypes import SIZES
-from tlean.errors import MissingOpError
 from tlean.ops.layout import converted
 
 from ..package import SMALL
@@ -32,7 +31,7 @@ class Small(NamedTuple):
 
 #: What holds a small dtype.
 WIDE = {name: "float32" if "float" in name else "int64" for name in SMALL.values()}
-_BITS = {"int2": 2, "uint2": 2, "int4": 4, "uint4": 4, "int8": 8, "uint8": 8, "int16": 16, "uint16": 16, "uint32": 32}
+_BITS = {"int2": 2, "uint2": 2, "int4": 4, "uint4": 4, "int8": 8, "uint8": 8, "int16": 16, "uint16": 16, "int32": 32, "uint32": 32}
 #: Operators whose numbers are among those that they read, or are rounded by what reads them.
 _MOVES = frozenset((
     "ArrayFeatureExtractor", "Clip", "Compress", "Concat", "DepthToSpace", "Expand", "Flatten", "Gather", "GatherElements", "GatherND",
@@ -42,8 +41,8 @@ _MOVES = frozenset((
 #: Operators that are several to a small float, each of which is rounded.
 IN_PARTS = frozenset(("LogSoftmax", "Softmax"))
 #: Operators that mean the same of an unsigned number of 64 bits as of the signed one with its bits.
-_SAME_BITS = (_MOVES - {"Clip", "Max", "MaxPool", "Min", "ReduceMax", "ReduceMin", "Relu", "TopK"}) | {
-    "Add", "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor", "Equal", "Mul", "ReduceSum", "Sub", "Sum",
+SAME_BITS = (_MOVES - {"Cast", "CastLike", "Clip", "Max", "MaxPool", "Min", "ReduceMax", "ReduceMin", "Relu", "TopK"}) | {
+    "Add", "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor", "EyeLike", "Equal", "Mul", "ReduceSum", "Shape", "Size", "Sub", "Sum",
 }  # fmt: skip
 _WRITTEN = {"float": "float32", "double": "float64"}
 
@@ -173,9 +172,3 @@ def standing_for(ops: Any, kind: str, value: Any, dtype: str | None) -> Any:
     if kind in _MOVES:
         return Small(value, dtype)
     return Small(rounded(ops, value, dtype) if WIDE[dtype] == "float32" else wrapped(ops, value, dtype), dtype)
-
-
-def require_same_bits(kind: str, given: Sequence[str | None]) -> None:
-    """Refuse an operator that would take large unsigned numbers of 64 bits for negative ones. Raises: MissingOpError."""
-    if "uint64" in given and kind not in _SAME_BITS:
-        raise MissingOpError(f"onnx.load: {kind}: of uint64")

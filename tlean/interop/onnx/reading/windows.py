@@ -132,12 +132,11 @@ def _window(c: Call, x: Any) -> tuple[Any, ...]:
 @reads("MaxPool")
 def _max_pool(c: Call, x: Any) -> Any:
     kernel, strides, dilations, _, pads = _window(c, x)
-    if not x.dtype.startswith("float"):
-        raise c.refuse(f"of {x.dtype}")
     plain, d = _plain(pads, kernel, dilations), len(kernel)
-    if c.outputs == 1 and plain is not None:
+    floats = x.dtype.startswith("float")
+    if c.outputs == 1 and plain is not None and floats:
         return _pooled(c, "max_pool", x, kernel, strides, plain)
-    cells = _windows(c, padded(c, x, pads, -math.inf), kernel, strides, dilations)
+    cells = _windows(c, padded(c, x, pads, -math.inf if floats else -(2**31)), kernel, strides, dilations)
     y = c.ops.reduce_max(cells, axis=2)
     if c.outputs == 1:
         return y
