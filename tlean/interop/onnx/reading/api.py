@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tlean._core.array import as_tensor
-from tlean.errors import DataError, OptionError, ShapeError
+from tlean.errors import DataError, OptionError, ShapeError, TleanError
 from tlean.files import readable
 from tlean.nn.module import Module
 from tlean.ops import Spec
@@ -22,9 +22,9 @@ from ..package import package
 from .known import known_names
 from .registry import constant, dtype_of
 from .run import Run
+from .sizes import DAMAGE
 from .small import WIDE, Small, widened
-from .support import Library, array_of, check
-
+from .support import Library, array_of, check, require_ends
 
 #: Initialisers of these are parameters.
 _LEARNED = ("float32", "float64", "float16", "bfloat16")
@@ -45,10 +45,15 @@ class OnnxProgram(Module):
 
     def __init__(self, model: Any) -> None:
         graph = model.graph
-        self._library = Library(package(), model)
-        check(self._library, graph)
+        try:
+            self._library = Library(package(), model)
+            check(self._library, graph)
+            known = known_names(self._library, graph.node)
+        except TleanError:
+            raise
+        except DAMAGE as error:
+            raise DataError(f"onnx.load: a damaged model ({type(error).__name__}: {error})") from error
         self._graph, self._name = graph, graph.name or "onnx"
-        known = known_names(self._library, graph.node)
         #: The names of what it takes, and of what it returns.
         held = {t.name for t in graph.initializer}
         self.inputs = tuple(v.name for v in graph.input if v.name not in held)
@@ -175,7 +180,8 @@ def load(path: str | os.PathLike[str]) -> OnnxProgram:
 
     Returns: the program, a model; its parameters are the file's initialisers of floats.
     Raises: MissingOpError for a model with operators that this library does not have, all of which it names; DTypeError for arrays of
-        other dtypes than the library's; DataError for a file that is damaged; FileNotFoundError; ImportError without onnx.
+        texts or complex numbers; DataError for a file that is damaged, or needs far too
+        much memory; FileNotFoundError; ImportError without onnx.
 
     Example:
         >>> import tempfile, os
@@ -189,7 +195,10 @@ def load(path: str | os.PathLike[str]) -> OnnxProgram:
     place = readable("onnx.load: the file", path)
     try:
         model = onnx.load_model(os.fspath(place))
+        require_ends(model)
         onnx.checker.check_model(model)
+    except DataError:
+        raise
     except Exception as error:
         raise DataError(f"{place}: no ONNX model, or a damaged one ({error})") from None
     return OnnxProgram(model)

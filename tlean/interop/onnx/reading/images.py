@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from .registry import Call, axis_of, reads, whole
+from .sizes import require_parts, require_size
 
 
 def _sources(c: Call, how: str, n: int, out: int, scale: float, roi: tuple[float, float]) -> np.ndarray:
@@ -31,7 +33,7 @@ def _sources(c: Call, how: str, n: int, out: int, scale: float, roi: tuple[float
     return u
 
 
-_NEAREST = {
+_NEAREST: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "floor": np.floor,
     "ceil": np.ceil,
     "round_prefer_floor": lambda u: np.ceil(u - 0.5),
@@ -44,6 +46,7 @@ def _weights(c: Call, mode: str, u: np.ndarray, scale: float, n: int) -> tuple[n
     narrow = min(scale, 1.0) if c.get("antialias", 0) else 1.0
     reach = {"linear": 1, "cubic": 2}[mode]
     half = 1 - math.floor(1 - reach / narrow - 1) if narrow < 1 else reach
+    require_parts(c.kind, 2 * half)
     places = np.ceil(u)[:, None] - half + np.arange(2 * half)
     t = np.abs(places - u[:, None]) * narrow
     if mode == "linear":
@@ -117,6 +120,7 @@ def _resize(c: Call, x: Any, *given: Any) -> Any:
             continue
         if n < 1:
             raise c.refuse("an axis of no cells")
+        require_size(c.kind, o, 1 << 24)
         u = _sources(c, how, n, o, factor, own)
         y = _along(c, y, axis, mode, u, factor)
         outside = (u < 0) | (u > n - 1)
@@ -185,7 +189,7 @@ def _deform_conv(c: Call, x: Any, w: Any, offset: Any, b: Any = None, mask: Any 
         part = ops.reshape(ops.slice(moved, (k, 0, 0), (k + 1, n * groups, points)), (n * groups, points))
         places.append(ops.add(part, c.ref(own)))
     images = ops.reshape(x, (n * groups, channels // groups, height, width))
-    cells = _bilinear(c, images, *places, border=False)
+    cells = _bilinear(c, images, places[0], places[1], border=False)
     if mask is not None:
         cells = ops.mul(cells, ops.reshape(mask, (n * groups, 1, points)))
     # A convolution whose windows lie side by side.

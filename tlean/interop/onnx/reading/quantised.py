@@ -8,7 +8,7 @@ import numpy as np
 
 from .registry import Call, axis_of, dtype_of, reads
 from .small import WIDE, Small
-from .windows import pads_of, padded
+from .windows import padded, pads_of
 
 _RANGES = {"int32": (-(2**31), 2**31 - 1), "uint32": (0, 2**32 - 1)} | {
     f"{sign}int{bits}": ((0, 2**bits - 1) if sign else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1))

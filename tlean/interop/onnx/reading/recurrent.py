@@ -181,7 +181,7 @@ def _recurrent(
         outs.append(ys)
         ends.append(last)
     y = ops.stack(outs, axis=1)
-    last = [ops.stack([e[k] for e in ends], axis=0) for k in range(states)]
+    final = [ops.stack([e[k] for e in ends], axis=0) for k in range(states)]
     if swapped:
-        return ops.permute(y, (2, 0, 1, 3)), *(ops.moveaxis(v, 0, 1) for v in last)
-    return y, *last
+        return ops.permute(y, (2, 0, 1, 3)), *(ops.moveaxis(v, 0, 1) for v in final)
+    return y, *final

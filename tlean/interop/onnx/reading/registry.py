@@ -26,7 +26,8 @@ class Reader(NamedTuple):
 
 READERS: dict[str, Reader] = {}
 _FAMILIES = (
-    "elements", "shapes", "places", "reductions", "matrices", "windows", "normalising", "recurrent", "images", "signals", "quantised", "training",
+    "elements", "shapes", "places", "reductions", "matrices", "windows", "normalising", "recurrent", "images", "signals", "quantised",
+    "training",
 )  # fmt: skip
 
 
@@ -39,7 +40,7 @@ class Call:
         attributes: of the node, as Python's values.
         opset: the version of the operators.
         outputs: how many of its values are used.
-        dtypes: what the inputs stand for; None for an input that is absent.
+        dtypes: what the inputs hold, small dtypes too; None for an input that is absent.
     """
 
     def __init__(

@@ -1,11 +1,10 @@
-"""Arrays of ONNX's small dtypes: a wider dtype of this library holds their numbers, beside the name of the dtype that they stand for.
+"""Arrays of ONNX's small dtypes: a wider dtype of this library holds their numbers, and their dtype is known by name.
 
 Each operator's result is that of the wider dtype, rounded to the smaller one; whole numbers wrap.
 """
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -31,6 +30,16 @@ class Small(NamedTuple):
 
 #: What holds a small dtype.
 WIDE = {name: "float32" if "float" in name else "int64" for name in SMALL.values()}
+#: Digits of the mantissa after the first, the least exponent, and the largest number.
+_FORMATS = {
+    "float16": (10, -14, 65504.0),
+    "bfloat16": (7, -126, 255 * 2.0**120),
+    "float8_e4m3fn": (3, -6, 448.0),
+    "float8_e4m3fnuz": (3, -7, 240.0),
+    "float8_e5m2": (2, -14, 57344.0),
+    "float8_e5m2fnuz": (2, -15, 57344.0),
+    "float4_e2m1fn": (1, 0, 6.0),
+}
 _BITS = {"int2": 2, "uint2": 2, "int4": 4, "uint4": 4, "int8": 8, "uint8": 8, "int16": 16, "uint16": 16, "int32": 32, "uint32": 32}
 #: Operators whose numbers are among those that they read, or are rounded by what reads them.
 _MOVES = frozenset((
@@ -48,7 +57,7 @@ _WRITTEN = {"float": "float32", "double": "float64"}
 
 
 def dtype_name(value: Any) -> str | None:
-    """The dtype that a value stands for; None for no value."""
+    """The dtype of a value; None for no value."""
     return None if value is None else str(value.dtype)
 
 
@@ -96,9 +105,8 @@ def rounded(ops: Any, x: Any, dtype: str, saturate: bool = True) -> Any:
         saturate: whether a float of 8 bits has the largest number where the rounded one would be larger.
     """
     # By adding, and taking away again, a number whose last bit is that of the result.
-    info = importlib.import_module("ml_dtypes").finfo(dtype)
-    bits, kept = (24 if str(x.dtype) == "float32" else 53), int(info.nmant) + 1
-    top, least = float(info.max), 2.0 ** int(info.minexp)
+    digits, exponent, top = _FORMATS[dtype]
+    bits, kept, least = (24 if str(x.dtype) == "float32" else 53), digits + 1, 2.0**exponent
 
     def number(value: float) -> Any:
         return ops._own_constant(np.array(value, str(x.dtype)))
@@ -125,7 +133,7 @@ def rounded(ops: Any, x: Any, dtype: str, saturate: bool = True) -> Any:
 
 
 def result_dtypes(library: Any, node: Any, given: Sequence[str | None], attributes: dict[str, Any]) -> list[str | None]:
-    """The dtypes that an operator's results stand for, as its schema says; None where that does not say.
+    """The dtypes of an operator's results, as its schema says; None where that does not say.
 
     Args:
         library: what nodes mean.
@@ -153,8 +161,8 @@ def result_dtypes(library: Any, node: Any, given: Sequence[str | None], attribut
     return results
 
 
-def standing_for(ops: Any, kind: str, value: Any, dtype: str | None) -> Any:
-    """A result of an operator with the dtype that it stands for.
+def named(ops: Any, kind: str, value: Any, dtype: str | None) -> Any:
+    """A result of an operator with its dtype.
 
     Args:
         ops: a backend.

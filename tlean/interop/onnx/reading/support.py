@@ -14,10 +14,13 @@ from tlean.ops import OpDef, get
 from ...graph_json import parsed
 from ..package import DOMAIN, DTYPES, SMALL
 from .registry import READERS, Reader, dtype_of, operators
+from .sizes import require_nodes
 
 #: Operators with graphs inside, and what makes arrays of nothing.
 LOOPS = frozenset(("If", "Loop", "Scan"))
 _PLAIN = frozenset(("", "ai.onnx"))
+#: Calls of functions inside each other at most.
+_DEEPEST = 64
 _READ = _PLAIN | {"ai.onnx.ml", "ai.onnx.preview.training"}
 
 
@@ -31,6 +34,7 @@ class Library:
 
     def __init__(self, onnx: Any, model: Any) -> None:
         operators()
+        require_ends(model)
         self.onnx, self.dtypes = onnx, {**DTYPES, **SMALL}
         self.versions = {"" if o.domain in _PLAIN else o.domain: int(o.version) for o in model.opset_import}
         self._functions = {(f.domain, f.name): f for f in model.functions}
@@ -140,8 +144,30 @@ def array_of(library: Library, tensor: Any) -> np.ndarray:
     """The numbers of a tensor."""
     try:
         return np.asarray(library.onnx.numpy_helper.to_array(tensor))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, LookupError, MemoryError, RuntimeError) as error:
         raise DataError(f"onnx.load: the array {tensor.name!r} cannot be read ({error})") from None
+
+
+def require_ends(model: Any) -> None:
+    """Refuse functions that call themselves, one inside the other too deep, or far too many. Raises: DataError."""
+    bodies = {(f.domain, f.name): [(n.domain, n.op_type) for n in _nodes(f.node)] for f in model.functions}
+    counts: dict[tuple[str, str], int] = {}
+    for _ in range(_DEEPEST):
+        left = bodies.keys() - counts.keys()
+        ready = [k for k in left if all(c in counts for c in bodies[k] if c in bodies)]
+        if left and not ready:
+            raise DataError(f"onnx.load: the function {min(left)[1]} calls itself")
+        counts.update({k: sum(counts.get(c, 1) for c in bodies[k]) for k in ready})
+    if bodies.keys() - counts.keys():
+        raise DataError(f"onnx.load: functions call each other more than {_DEEPEST} deep")
+    require_nodes(max(counts.values(), default=0))
+
+
+def _nodes(nodes: Iterable[Any]) -> Iterator[Any]:
+    for node in nodes:
+        yield node
+        for graph in graphs_of(node):
+            yield from _nodes(graph.node)
 
 
 def graphs_of(node: Any) -> Iterator[Any]:

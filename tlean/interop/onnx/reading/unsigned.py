@@ -1,4 +1,4 @@
-"""Unsigned numbers of 64 bits, which the signed ones with their bits stand for: operators that mean something else of those."""
+"""Unsigned numbers of 64 bits, held as the signed ones with their bits: operators that mean something else of those."""
 
 from __future__ import annotations
 

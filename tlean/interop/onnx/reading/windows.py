@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .registry import Call, reads
+from .sizes import require_parts
 
 
 def pads_of(c: Call, sizes: Any, kernel: Any, strides: Any, dilations: Any) -> list[tuple[int, int]]:
@@ -111,6 +112,7 @@ def _ceiled(c: Call, sizes: Any, kernel: Any, strides: Any, dilations: Any, pads
 
 def _windows(c: Call, x: Any, kernel: Any, strides: Any, dilations: Any) -> Any:
     # The cells of each window along a new axis before the spatial ones of the result: a slice for each cell.
+    require_parts(c.kind, math.prod(kernel))
     places = [tuple(int(v) for v in p) for p in np.ndindex(*kernel)]
     out = [(n - (k - 1) * r - 1) // s + 1 for n, k, s, r in zip(x.shape[2:], kernel, strides, dilations, strict=True)]
     cells = []
