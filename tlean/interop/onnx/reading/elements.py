@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .registry import READERS, Call, Reader, dtype_of, reads
+from .small import wrapped
 
 #: Operators that are a record of the same inputs.
 SAME = {
@@ -72,12 +73,25 @@ def _clip(c: Call, x: Any, lo: Any = None, hi: Any = None) -> Any:
 
 @reads("Cast")
 def _cast(c: Call, x: Any) -> Any:
-    return c.cast(x, dtype_of(c.get("to")))
+    return c.cast(x, dtype_of(c.get("to")), bool(c.get("saturate", 1)))
 
 
 @reads("CastLike")
 def _cast_like(c: Call, x: Any, like: Any) -> Any:
-    return c.cast(x, str(like.dtype))
+    return c.cast(x, str(c.dtypes[1]), bool(c.get("saturate", 1)))
+
+
+@reads("BitCast")
+def _bit_cast(c: Call, x: Any) -> Any:
+    kinds = [str(c.dtypes[0]), dtype_of(c.get("to"))]
+    bits = [8 if k == "bool" else int("".join(d for d in k if d.isdigit())[-2:]) for k in kinds]
+    if any("float" in k for k in kinds) and kinds[0] != kinds[1]:
+        raise c.refuse("between floats and whole numbers")
+    if bits[0] != bits[1] or kinds[1] == "bool":
+        raise c.refuse(f"of {kinds[0]} as {kinds[1]}")
+    if kinds[1] in ("int32", "int64") and kinds[0] != kinds[1]:
+        return c.cast(wrapped(c.ops, c.cast(x, "int64"), kinds[1]), kinds[1])
+    return c.cast(x, kinds[1])
 
 
 @reads("Elu")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .registry import Call, axis_of, reads
+from .sizes import require_parts
 
 
 def _per_channel(c: Call, v: Any, rank: int) -> Any:
@@ -75,6 +76,7 @@ def _lp_norm(c: Call, x: Any) -> Any:
 @reads("LRN")
 def _lrn(c: Call, x: Any) -> Any:
     n = c.get("size")
+    require_parts("LRN", n)
     before, after = (n - 1) // 2, n - 1 - (n - 1) // 2
     wide = c.ops.pad(c.ops.mul(x, x), ((0, 0), (before, after), *[(0, 0)] * (len(x.shape) - 2)))
     part = [c.ops.slice(wide, (0, k, *[0] * (len(x.shape) - 2)), (x.shape[0], k + x.shape[1], *x.shape[2:])) for k in range(n)]

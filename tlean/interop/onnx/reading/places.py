@@ -110,6 +110,30 @@ def _compress(c: Call, x: Any, condition: Any) -> Any:
     return c.ops.take(x, c.ref(places), axis=None if axis is None else axis_of(axis, len(x.shape)))
 
 
+def _never(c: Call, *xs: Any) -> Any:
+    raise c.refuse("of what is computed from data")
+
+
+# The shapes of their results depend on numbers: only of arrays that are known, whose results ONNX's own evaluator says.
+reads("NonZero", "Unique", known=(0,))(_never)
+reads("MelWeightMatrix", known=(0, 1, 2, 3, 4))(_never)
+
+
+@reads("TensorScatter")
+def _tensor_scatter(c: Call, past: Any, update: Any, starts: Any = None) -> Any:
+    rank = len(past.shape)
+    axis = axis_of(c.get("axis", -2), rank)
+    n, count = past.shape[axis], update.shape[axis]
+    places = c.ref(np.arange(n, dtype=np.int64).reshape([n if k == axis else 1 for k in range(rank)]))
+    at = places if starts is None else c.ops.sub(places, c.ops.reshape(c.cast(starts, "int64"), (-1, *[1] * (rank - 1))))
+    if c.get("mode", "linear") == "circular":
+        at = c.ops.remainder(at, c.ref(np.int64(n)))
+    inside = c.ops.logical_and(c.ops.greater_equal(at, c.ref(np.int64(0))), c.ops.less(at, c.ref(np.int64(count))))
+    near = c.ops.max(c.ops.min(at, c.ref(np.int64(count - 1))), c.ref(np.int64(0)))
+    shape = tuple(past.shape)
+    return c.ops.where(inside, c.ops.take_along_axis(update, c.ops.broadcast_to(near, shape), axis=axis), past)
+
+
 @reads("TopK", known=(1,))
 def _top_k(c: Call, x: Any, k: Any = None) -> Any:
     n = c.get("k") if k is None else int(np.asarray(k).reshape(-1)[0])

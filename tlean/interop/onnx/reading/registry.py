@@ -13,7 +13,8 @@ from tlean.dtypes import SIZES
 from tlean.errors import DTypeError, MissingOpError, OptionError
 from tlean.ops.layout import converted
 
-from ..package import DTYPES
+from ..package import DTYPES, SMALL
+from .small import Small, narrowed, widened
 
 
 class Reader(NamedTuple):
@@ -24,7 +25,10 @@ class Reader(NamedTuple):
 
 
 READERS: dict[str, Reader] = {}
-_FAMILIES = ("elements", "shapes", "places", "reductions", "matrices", "windows", "normalising")
+_FAMILIES = (
+    "elements", "shapes", "places", "reductions", "matrices", "windows", "normalising", "recurrent", "images", "signals", "quantised",
+    "training",
+)  # fmt: skip
 
 
 class Call:
@@ -36,10 +40,14 @@ class Call:
         attributes: of the node, as Python's values.
         opset: the version of the operators.
         outputs: how many of its values are used.
+        dtypes: what the inputs hold, small dtypes too; None for an input that is absent.
     """
 
-    def __init__(self, ops: Any, kind: str, attributes: dict[str, Any], opset: int, outputs: int) -> None:
+    def __init__(
+        self, ops: Any, kind: str, attributes: dict[str, Any], opset: int, outputs: int, dtypes: Sequence[str | None] = ()
+    ) -> None:
         self.ops, self.kind, self.attributes, self.opset, self.outputs = ops, kind, attributes, opset, outputs
+        self.dtypes = dtypes
 
     def get(self, name: str, default: Any = None) -> Any:
         """An attribute."""
@@ -49,9 +57,11 @@ class Call:
         """A value as a reference: an array becomes a constant."""
         return constant(self.ops, value)
 
-    def cast(self, x: Any, dtype: str) -> Any:
-        """The value in that dtype."""
-        return converted(self.ops, self.ref(x), dtype)
+    def cast(self, x: Any, dtype: str, saturate: bool = True) -> Any:
+        """The value in that dtype; of a small one, rounded to its numbers, in the dtype that holds it."""
+        if dtype in SIZES:
+            return converted(self.ops, self.ref(x), dtype)
+        return narrowed(self.ops, self.ref(x), dtype, saturate)
 
     def number(self, value: Any, like: Any) -> Any:
         """A constant number of the dtype of a reference."""
@@ -63,8 +73,11 @@ class Call:
 
 
 def constant(ops: Any, value: Any) -> Any:
-    """An array as a constant of a program; a reference, or None, as it is."""
+    """An array as a constant of a program; a reference, or None, as it is; small dtypes in what holds them."""
+    if isinstance(value, Small):
+        return value.ref
     if isinstance(value, np.ndarray | np.generic):
+        value = widened(value)
         if str(value.dtype) not in SIZES:
             raise DTypeError(f"onnx.load: arrays must be of {', '.join(SIZES)}, got {value.dtype}")
         return ops._own_constant(as_tensor(np.array(value)))
@@ -93,9 +106,10 @@ def whole(value: Any) -> list[int] | None:
 
 def dtype_of(number: int) -> str:
     """The dtype of an ONNX element type. Raises: DTypeError for one that arrays do not have."""
-    if number not in DTYPES:
-        raise DTypeError(f"onnx.load: arrays must be of {', '.join(SIZES)}, not of ONNX's element type {number}")
-    return DTYPES[number]
+    name = DTYPES.get(number) or SMALL.get(number)
+    if name is None:
+        raise DTypeError(f"onnx.load: arrays must be of {', '.join((*SIZES, *SMALL.values()))}, not of ONNX's element type {number}")
+    return name
 
 
 def axis_of(axis: Any, rank: int) -> int:

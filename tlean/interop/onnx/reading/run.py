@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from tlean.errors import MissingOpError
+from tlean.errors import DataError, MissingOpError, TleanError
 from tlean.loops import cond, scan, while_loop
 from tlean.ops import OpDef
 
 from .known import known_names
 from .registry import Call, Reader, constant
+from .sizes import DAMAGE, claimed, require_nodes, require_size
+from .small import IN_PARTS, SAME_BITS, WIDE, Small, dtype_name, named, result_dtypes
 from .support import Library, array_of
+from .unsigned import UNSIGNED
 
 Values = dict[str, Any]
+#: Steps of a loop that are recorded one after another at most, where shapes depend on the step.
+_UNROLLED = 10_000
 _ORDER = ("Shape", "Size", "EyeLike")
+
+
+def _value(values: Mapping[str, Any], name: str, reader: str) -> Any:
+    if name not in values:
+        raise DataError(f"onnx.load: {reader} reads {name!r}, which nothing makes before it")
+    return values[name]
 
 
 class Run:
@@ -28,7 +40,7 @@ class Run:
     """
 
     def __init__(self, library: Library, ops: Any) -> None:
-        self.library, self.ops = library, ops
+        self.library, self.ops, self.nodes = library, ops, 0
 
     def graph(self, graph: Any, values: Mapping[str, Any]) -> list[Any]:
         """The outputs of a graph for these values, inputs and what is outside by name."""
@@ -37,13 +49,22 @@ class Run:
             inside.setdefault(tensor.name, array_of(self.library, tensor))
         for node in graph.node:
             self.node(node, inside)
-        return [inside[v.name] for v in graph.output]
+        return [_value(inside, v.name, "the graph") for v in graph.output]
 
     def node(self, node: Any, values: Values) -> None:
-        """Record a node, and keep what it makes."""
-        made = self._made(node, values)
+        """Record a node, and keep what it makes. Raises: DataError for one that is damaged; what reads it raises."""
+        self.nodes += 1
+        require_nodes(self.nodes)
+        try:
+            made = self._made(node, values)
+        except TleanError:
+            raise
+        except DAMAGE as error:
+            text = f"{type(error).__name__}: {error}"
+            raise DataError(f"onnx.load: the node {node.op_type} {list(node.output)} cannot be read ({text})") from error
         for name, value in zip(node.output, made, strict=False):
             if name:
+                require_size(node.op_type, math.prod(getattr(value, "shape", ())))
                 values[name] = value
 
     def _made(self, node: Any, values: Values) -> Sequence[Any]:
@@ -52,7 +73,7 @@ class Run:
             return [self._constant(node)]
         if node.op_type in ("If", "Loop", "Scan") and not node.domain:
             return getattr(self, f"_{node.op_type.lower()}")(node, values)
-        inputs = [values[n] if n else None for n in node.input]
+        inputs = [_value(values, n, node.op_type) if n else None for n in node.input]
         record = library.record(node)
         if record is not None:
             return self._record(record, inputs)
@@ -60,7 +81,8 @@ class Run:
         if reader is not None:
             if all(x is None or isinstance(x, np.ndarray | np.generic) for x in inputs) and node.op_type not in _ORDER:
                 return self._folded(node, inputs)
-            return self._read(reader, node, inputs)
+            if node.op_type not in IN_PARTS or dtype_name(inputs[0]) not in WIDE:
+                return self._read(reader, node, inputs)
         library.types(zip(node.input, inputs, strict=True))
         return self._called(node, library.function(node), inputs)
 
@@ -74,20 +96,36 @@ class Run:
 
     def _read(self, reader: Reader, node: Any, inputs: Sequence[Any]) -> Sequence[Any]:
         version = self.library.versions.get("", 1)
-        call = Call(self.ops, node.op_type, self.library.attributes(node), version, sum(map(bool, node.output)))
+        given_dtypes = [dtype_name(x) for x in inputs]
+        function = reader.function
+        if "uint64" in given_dtypes and node.op_type not in SAME_BITS:
+            if node.op_type not in UNSIGNED:
+                raise MissingOpError(f"onnx.load: {node.op_type}: of uint64")
+            function = UNSIGNED[node.op_type]
+        attributes = self.library.attributes(node)
+        call = Call(self.ops, node.op_type, attributes, version, sum(map(bool, node.output)), given_dtypes)
         given = []
         for k, x in enumerate(inputs):
             if k in reader.known and x is not None and not isinstance(x, np.ndarray | np.generic):
                 raise MissingOpError(f"onnx.load: {node.op_type}: {node.input[k]} is computed from data, and a program needs its numbers")
             given.append(x if k in reader.known else constant(self.ops, x))
-        made = reader.function(call, *given)
-        return made if isinstance(made, tuple) else (made,)
+        made = function(call, *given)
+        made = made if type(made) is tuple else (made,)
+        small = any(d in WIDE for d in given_dtypes) or any(n in attributes for n in ("to", "dtype", "output_dtype"))
+        if not small:
+            return made
+        dtypes = result_dtypes(self.library, node, given_dtypes, attributes)
+        return [named(self.ops, node.op_type, v, d) for v, d in zip(made, dtypes, strict=False)]
 
     def _folded(self, node: Any, inputs: Sequence[Any]) -> Sequence[Any]:
         # What depends on known numbers alone is known: computed as ONNX says.
         onnx = self.library.onnx
         from onnx.reference import ReferenceEvaluator
 
+        require_size(node.op_type, claimed(node.op_type, inputs))
+        if node.domain:
+            node = type(node).FromString(node.SerializeToString())
+            node.domain = "" if node.domain == "ai.onnx" else node.domain
         names = [n for n in node.input if n]
         graph = onnx.helper.make_graph(
             [node],
@@ -147,25 +185,39 @@ class Run:
     # Loops ------------------------------------------------------------------------------------------------------------------
 
     def _within(self, ops: Any) -> Run:
-        return Run(self.library, ops)
+        run = Run(self.library, ops)
+        run.nodes = self.nodes
+        return run
 
     def _if(self, node: Any, values: Values) -> Sequence[Any]:
         graphs = self.library.attributes(node)
-        flag = values[node.input[0]]
+        flag = _value(values, node.input[0], "If")
         if isinstance(flag, np.ndarray | np.generic):
             return self.graph(graphs["then_branch" if bool(np.asarray(flag).item()) else "else_branch"], values)
 
+        small: list[str | None] = []
+
         def branch(name: str) -> Any:
             def run(ops: Any) -> Any:
-                return tuple(constant(ops, v) for v in self._within(ops).graph(graphs[name], values))
+                return self._plain(ops, self._within(ops).graph(graphs[name], values), small)
 
             return run
 
-        return list(cond(self.ops.reshape(flag, ()), branch("then_branch"), branch("else_branch")))
+        return self._named(cond(self.ops.reshape(flag, ()), branch("then_branch"), branch("else_branch")), small)
+
+    @staticmethod
+    def _plain(ops: Any, made: Sequence[Any], small: list[str | None]) -> tuple[Any, ...]:
+        # What a graph inside makes as references of its program; `small` gets their dtypes.
+        small[:] = [dtype_name(v) for v in made]
+        return tuple(constant(ops, v) for v in made)
+
+    @staticmethod
+    def _named(refs: Sequence[Any], small: Sequence[str | None]) -> list[Any]:
+        return [Small(r, d) if d in WIDE else r for r, d in zip(refs, small, strict=True)]  # type: ignore[arg-type]
 
     def _loop(self, node: Any, values: Values) -> Sequence[Any]:
         body = self.library.attributes(node)["body"]
-        most, flag, *carries = (values[n] if n else None for n in node.input)
+        most, flag, *carries = (_value(values, n, "Loop") if n else None for n in node.input)
         number, own, *names = (v.name for v in body.input)
         count, n = None, len(carries)
         if most is not None:
@@ -179,26 +231,32 @@ class Run:
         )
         always = passed and (flag is None or (isinstance(flag, np.ndarray) and bool(flag.reshape(-1)[0])))
 
-        def turn(ops: Any, i: Any, going: Any, carry: Sequence[Any]) -> list[Any]:
-            made = self._within(ops).graph(body, {**values, number: i, own: going, **dict(zip(names, carry, strict=True))})
-            return [constant(ops, v) for v in made]
+        carried = [dtype_name(x) for x in carries]
+        small: list[str | None] = []
+
+        def turn(ops: Any, i: Any, going: Any, carry: Sequence[Any]) -> tuple[Any, ...]:
+            given = dict(zip(names, self._named(carry, carried), strict=True))
+            return self._plain(ops, self._within(ops).graph(body, {**values, number: i, own: going, **given}), small)
 
         if always and count is not None and number in known_names(self.library, body.node):
+            if count > _UNROLLED:
+                raise MissingOpError(f"onnx.load: Loop: {count} steps of shapes that depend on the step")
             # Shapes that depend on the step: its steps one after another.
             carry: list[Any] = list(init)
             rows: list[list[Any]] = []
             for i in range(count):
                 made = turn(self.ops, np.array(i), np.array(True), carry)
-                carry, rows = made[1 : 1 + n], [*rows, made[1 + n :]]
-            return [*carry, *(self.ops.stack(list(ys)) for ys in zip(*rows, strict=True))]
+                carry, rows = list(made[1 : 1 + n]), [*rows, list(made[1 + n :])]
+            return self._named([*carry, *(self.ops.stack(list(ys)) for ys in zip(*rows, strict=True))], [*carried, *small[1 + n :]])
         if always and count is not None:
 
             def step(ops: Any, carry: Any, i: Any) -> Any:
                 made = turn(ops, i, np.array(True), carry)
                 return tuple(made[1 : 1 + n]), tuple(made[1 + n :])
 
+            require_size("Loop", count, 1 << 28)
             last, ys = scan(step, init, constant(self.ops, np.arange(count)))
-            return [*last, *ys]
+            return self._named([*last, *ys], [*carried, *small[1 + n :]])
         if stacked:
             raise MissingOpError("onnx.load: Loop: stacked outputs of a number of steps that depends on data")
         first = constant(self.ops, np.array(True) if flag is None else flag)
@@ -211,14 +269,14 @@ class Run:
             made = turn(ops, carry[0], carry[1], carry[2:])
             return (ops.add(carry[0], constant(ops, np.int64(1))), ops.reshape(made[0], ()), *made[1:])
 
-        return list(while_loop(again, next_turn, start, max_steps=count))[2:]
+        return self._named(list(while_loop(again, next_turn, start, max_steps=count))[2:], carried)
 
     def _scan(self, node: Any, values: Values) -> Sequence[Any]:
         attributes = self.library.attributes(node)
         if self.library.versions.get("", 9) < 9:
             raise MissingOpError("onnx.load: Scan: with a batch axis, as before opset 9")
         body, m = attributes["body"], attributes["num_scan_inputs"]
-        inputs = [constant(self.ops, values[n]) for n in node.input]
+        inputs = [constant(self.ops, _value(values, n, "Scan")) for n in node.input]
         n = len(inputs) - m
         stacked = len(body.output) - n
         ways = attributes.get("scan_input_directions", [0] * m)
@@ -230,13 +288,16 @@ class Run:
         if not reverse:
             xs = [self.ops.flip(x, 0) if w else x for x, w in zip(xs, ways, strict=True)]
         names = [v.name for v in body.input]
+        kinds = [dtype_name(values[v]) for v in node.input]
+        small: list[str | None] = []
 
         def step(ops: Any, carry: Any, x: Any) -> Any:
-            made = self._within(ops).graph(body, {**values, **dict(zip(names, (*carry, *x), strict=True))})
-            refs = [constant(ops, v) for v in made]
+            given = self._named((*carry, *x), kinds)
+            refs = self._plain(ops, self._within(ops).graph(body, {**values, **dict(zip(names, given, strict=True))}), small)
             return tuple(refs[:n]), tuple(refs[n:])
 
         last, ys = scan(step, tuple(inputs[:n]), tuple(xs), reverse=reverse)
         if not reverse:
             ys = [self.ops.flip(y, 0) if b else y for y, b in zip(ys, back, strict=True)]
-        return [*last, *(y if not a else self.ops.moveaxis(y, 0, a) for y, a in zip(ys, places, strict=True))]
+        ys = [y if not a else self.ops.moveaxis(y, 0, a) for y, a in zip(ys, places, strict=True)]
+        return self._named([*last, *ys], [*kinds[:n], *small[n:]])

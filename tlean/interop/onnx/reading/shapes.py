@@ -7,12 +7,17 @@ from typing import Any
 
 import numpy as np
 
+from tlean.errors import DataError
+
 from .registry import Call, axis_of, dtype_of, reads, whole
+from .sizes import require_parts, require_size
 
 
 def reshaped(shape: tuple[int, ...], target: list[int], zero: bool = False) -> tuple[int, ...]:
     """What a shape with ONNX's 0 (as it was) and -1 (the rest) means."""
     sizes = [shape[k] if n == 0 and not zero else n for k, n in enumerate(target)]
+    if sizes.count(-1) > 1:
+        raise DataError(f"onnx.load: Reshape: at most one size may be -1, got {target}")
     if -1 in sizes:
         rest = math.prod(n for n in sizes if n != -1)
         sizes[sizes.index(-1)] = math.prod(shape) // rest if rest else 0
@@ -72,6 +77,7 @@ def _split(c: Call, x: Any, split: Any = None) -> Any:
     parts = c.get("split") if split is None else whole(split)
     if parts is None:
         count = c.get("num_outputs", c.outputs)
+        require_parts("Split", count)
         each = -(-n // count)
         parts = [min(each, n - k * each) for k in range(count)]
     made, at = [], 0
@@ -172,6 +178,7 @@ def _eye_like(c: Call, x: Any) -> Any:
 @reads("OneHot", known=(1,))
 def _one_hot(c: Call, indices: Any, depth: Any, values: Any) -> Any:
     n = int(np.asarray(depth).reshape(-1)[0])
+    require_size("OneHot", n, 1 << 28)
     axis = c.get("axis", -1)
     rank = len(indices.shape) + 1
     axis = axis_of(axis, rank)

@@ -12,12 +12,16 @@ from tlean.errors import DataError, MissingOpError, TleanError
 from tlean.ops import OpDef, get
 
 from ...graph_json import parsed
-from ..package import DOMAIN
+from ..package import DOMAIN, DTYPES, SMALL
 from .registry import READERS, Reader, dtype_of, operators
+from .sizes import require_nodes
 
 #: Operators with graphs inside, and what makes arrays of nothing.
 LOOPS = frozenset(("If", "Loop", "Scan"))
 _PLAIN = frozenset(("", "ai.onnx"))
+#: Calls of functions inside each other at most.
+_DEEPEST = 64
+_READ = _PLAIN | {"ai.onnx.ml", "ai.onnx.preview.training"}
 
 
 class Library:
@@ -30,7 +34,8 @@ class Library:
 
     def __init__(self, onnx: Any, model: Any) -> None:
         operators()
-        self.onnx = onnx
+        require_ends(model)
+        self.onnx, self.dtypes = onnx, {**DTYPES, **SMALL}
         self.versions = {"" if o.domain in _PLAIN else o.domain: int(o.version) for o in model.opset_import}
         self._functions = {(f.domain, f.name): f for f in model.functions}
         self._records = {key: self._record(f) for key, f in self._functions.items()}
@@ -61,7 +66,7 @@ class Library:
 
     def reader(self, node: Any) -> Reader | None:
         """What reads a node by itself."""
-        return READERS.get(node.op_type) if node.domain in (*_PLAIN, "ai.onnx.ml") else None
+        return READERS.get(node.op_type) if node.domain in _READ else None
 
     def record(self, node: Any) -> tuple[OpDef, list[bool], dict[str, Any]] | None:
         """The op of this library that a node is."""
@@ -79,14 +84,8 @@ class Library:
 
     def _given(self, node: Any) -> Any:
         # What ONNX says that the operator is.
-        defs = self.onnx.defs
-        domain = "" if node.domain in _PLAIN else node.domain
-        version = self.versions.get(domain, defs.onnx_opset_version())
-        if not defs.has(node.op_type, domain):
-            return None
-        try:
-            schema = defs.get_schema(node.op_type, version, domain)
-        except Exception:
+        schema = self.schema(node)
+        if schema is None:
             return None
         if schema.has_function:
             return schema.function_body
@@ -100,6 +99,16 @@ class Library:
         body = self.onnx.FunctionProto()
         body.ParseFromString(text)
         return body if body.node else None
+
+    def schema(self, node: Any) -> Any:
+        """What ONNX says of an operator's inputs and results; None where it says nothing."""
+        defs = self.onnx.defs
+        domain = "" if node.domain in _PLAIN else node.domain
+        version = self.versions.get(domain, defs.onnx_opset_version())
+        try:
+            return defs.get_schema(node.op_type, version, domain)
+        except defs.SchemaError:
+            return None
 
     def defaults(self, node: Any) -> list[Any]:
         """The attributes that an operator of ONNX has where a node says none."""
@@ -135,8 +144,30 @@ def array_of(library: Library, tensor: Any) -> np.ndarray:
     """The numbers of a tensor."""
     try:
         return np.asarray(library.onnx.numpy_helper.to_array(tensor))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, LookupError, MemoryError, RuntimeError) as error:
         raise DataError(f"onnx.load: the array {tensor.name!r} cannot be read ({error})") from None
+
+
+def require_ends(model: Any) -> None:
+    """Refuse functions that call themselves, one inside the other too deep, or far too many. Raises: DataError."""
+    bodies = {(f.domain, f.name): [(n.domain, n.op_type) for n in _nodes(f.node)] for f in model.functions}
+    counts: dict[tuple[str, str], int] = {}
+    for _ in range(_DEEPEST):
+        left = bodies.keys() - counts.keys()
+        ready = [k for k in left if all(c in counts for c in bodies[k] if c in bodies)]
+        if left and not ready:
+            raise DataError(f"onnx.load: the function {min(left)[1]} calls itself")
+        counts.update({k: sum(counts.get(c, 1) for c in bodies[k]) for k in ready})
+    if bodies.keys() - counts.keys():
+        raise DataError(f"onnx.load: functions call each other more than {_DEEPEST} deep")
+    require_nodes(max(counts.values(), default=0))
+
+
+def _nodes(nodes: Iterable[Any]) -> Iterator[Any]:
+    for node in nodes:
+        yield node
+        for graph in graphs_of(node):
+            yield from _nodes(graph.node)
 
 
 def graphs_of(node: Any) -> Iterator[Any]:

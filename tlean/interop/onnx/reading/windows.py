@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .registry import Call, reads
+from .sizes import require_parts
 
 
 def pads_of(c: Call, sizes: Any, kernel: Any, strides: Any, dilations: Any) -> list[tuple[int, int]]:
@@ -111,6 +112,7 @@ def _ceiled(c: Call, sizes: Any, kernel: Any, strides: Any, dilations: Any, pads
 
 def _windows(c: Call, x: Any, kernel: Any, strides: Any, dilations: Any) -> Any:
     # The cells of each window along a new axis before the spatial ones of the result: a slice for each cell.
+    require_parts(c.kind, math.prod(kernel))
     places = [tuple(int(v) for v in p) for p in np.ndindex(*kernel)]
     out = [(n - (k - 1) * r - 1) // s + 1 for n, k, s, r in zip(x.shape[2:], kernel, strides, dilations, strict=True)]
     cells = []
@@ -132,12 +134,11 @@ def _window(c: Call, x: Any) -> tuple[Any, ...]:
 @reads("MaxPool")
 def _max_pool(c: Call, x: Any) -> Any:
     kernel, strides, dilations, _, pads = _window(c, x)
-    if not x.dtype.startswith("float"):
-        raise c.refuse(f"of {x.dtype}")
     plain, d = _plain(pads, kernel, dilations), len(kernel)
-    if c.outputs == 1 and plain is not None:
+    floats = x.dtype.startswith("float")
+    if c.outputs == 1 and plain is not None and floats:
         return _pooled(c, "max_pool", x, kernel, strides, plain)
-    cells = _windows(c, padded(c, x, pads, -math.inf), kernel, strides, dilations)
+    cells = _windows(c, padded(c, x, pads, -math.inf if floats else -(2**31)), kernel, strides, dilations)
     y = c.ops.reduce_max(cells, axis=2)
     if c.outputs == 1:
         return y
