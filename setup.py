@@ -24,7 +24,7 @@ COLD = ["arena", "array", "refs", "tape", "capi/table", "threads/threads", "eage
 COLD += [
     f"plan/{name}" for name in ("band", "bound", "callback", "calls", "chain", "commit", "epilogue", "guard", "loops/body", "loops/loop")
 ]
-COLD += [f"plan/{name}" for name in ("outer_update", "plan", "update")]
+COLD += [f"plan/{name}" for name in ("answers", "outer_update", "plan", "update")]
 # Modules that hold loops over numbers: built once per instruction set. The second list may contract a*b+c (GEMM family).
 HOT = [
     "elementwise/elementwise",

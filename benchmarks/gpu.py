@@ -44,7 +44,7 @@ class Ours:
     def __init__(self, where: Context) -> None:
         self.where = where
         with where.current() as driver:
-            self.first, self.last = driver.Event(), driver.Event()
+            self.first, self.last = driver.event(timed=True), driver.event(timed=True)
 
     def recorded(self, call: Callable[[], Any]) -> Callable[[], Any]:
         """Several calls as one graph, or one after another where there are no graphs."""
@@ -177,9 +177,8 @@ def measure_step(row: StepRow, where: Context, torch: Any, budget: float) -> dic
 def memory_bandwidth(where: Context) -> float:
     """Bytes a second that the device's memory could move at its clock: twice the clock (double data rate) times the width of the bus."""
     with where.current() as driver:
-        device = driver.Device(where.device)
-        kilohertz = device.get_attribute(driver.device_attribute.MEMORY_CLOCK_RATE)
-        bits = device.get_attribute(driver.device_attribute.GLOBAL_MEMORY_BUS_WIDTH)
+        device = driver.device(where.device)
+        kilohertz, bits = device.attribute("MEMORY_CLOCK_RATE"), device.attribute("GLOBAL_MEMORY_BUS_WIDTH")
     return 2.0 * kilohertz * 1e3 * bits / 8
 
 

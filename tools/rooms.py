@@ -63,11 +63,11 @@ LAZY: dict[tuple[str, str], str] = {
     ("tlean.cuda", "tlean.cuda.api"): "the same, for who asks `tl.cuda` for a device",
 }
 MOST_LAZY = 5
-#: Packages that are optional: importing them inside functions is how they stay so.
-OPTIONAL = ("matplotlib", "tqdm", "safetensors", "scipy", "sklearn", "tensorboardX", "pycuda", "torch", "jax", "mpi4py", "nccl", "onnx")
 #: Modules of Python's own that few programs need and that take longer to import than any module of the library: the same.
 LATE = ("hashlib", "shutil", "statistics", "subprocess")
-OPTIONAL = ("matplotlib", "tqdm", "safetensors", "sklearn", "tensorboardX", "pycuda", "torch", "jax", "scipy", "mpi4py", "nccl", "onnx")
+#: Packages that are optional: importing them inside functions is how they stay so.
+OPTIONAL: tuple[str, ...] = ("cuda", "jax", "matplotlib", "mpi4py", "nccl", "onnx", "pycuda", "safetensors")
+OPTIONAL += ("scipy", "sklearn", "tensorboardX", "torch", "tqdm")
 
 MARKERS = ("<!-- rooms: begin -->", "<!-- rooms: end -->")
 

@@ -36,7 +36,9 @@ def in_child(text: str, *path: Path, **env: str) -> str:
     """What a fresh interpreter prints; `path` comes first on its module path, and no emulation is loaded."""
     # What else is preloaded stays: a library built with a sanitizer does not load without the sanitizer's own.
     kept = " ".join(p for p in os.environ.get("LD_PRELOAD", "").split() if not Path(p).name.startswith("libcuda."))
-    clean = {k: v for k, v in os.environ.items() if k not in ("LD_PRELOAD", "PYTHONPATH")} | ({"LD_PRELOAD": kept} if kept else {})
+    clean = {k: v for k, v in os.environ.items() if k not in ("LD_PRELOAD", "PYTHONPATH", "TLEAN_CUDA_DRIVER")} | (
+        {"LD_PRELOAD": kept} if kept else {}
+    )
     command = [sys.executable, "-c", text]
     whole = {**clean, "PYTHONPATH": os.pathsep.join(map(str, (*path, ROOT))), **env}
     return subprocess.run(command, env=whole, capture_output=True, text=True, check=True, timeout=120).stdout
@@ -57,31 +59,66 @@ for call in calls:
     except tl.DeviceError as error:
         print(error)
 """
+NO_DRIVER = "raise ImportError('libcuda.so.1: cannot open shared object file')"
+NO_DEVICE = """
+from unittest.mock import MagicMock
+class Error(Exception): pass
+def init(): raise Error('no CUDA-capable device is detected')
+def __getattr__(name):
+    if name.startswith("__"): raise AttributeError(name)
+    return MagicMock()
+"""
+NO_LIBRARY = """
+def __getattr__(name):
+    if name.startswith("__"): raise AttributeError(name)
+    def call(*arguments): raise RuntimeError("Failed to dlopen libcuda.so.1")
+    return call
+"""
+NONE_FOUND = """
+from unittest.mock import MagicMock
+def cuDriverGetVersion(): return 0, 13000
+def cuInit(flags): return (100,)
+def cuGetErrorString(status): return 0, b"no CUDA-capable device is detected"
+def __getattr__(name):
+    if name.startswith("__"): raise AttributeError(name)
+    return MagicMock()
+"""
+# (files, environment, message)
 WITHOUT = {
-    "PyCUDA": ({}, "PyCUDA is not installed; pip install 'tlean[cuda]'"),
-    "driver": ({"driver.py": "raise ImportError('libcuda.so.1: cannot open shared object file')"}, "install the NVIDIA driver"),
-    "device": (
-        {"driver.py": "class Error(Exception): pass\ndef init(): raise Error('no CUDA-capable device is detected')"},
-        "finds no device",
+    "both packages": ({}, {}, "neither PyCUDA nor cuda-bindings is installed; pip install 'tlean[cuda-wheels]'"),
+    "PyCUDA": ({"cuda/bindings/driver": NO_LIBRARY}, {"TLEAN_CUDA_DRIVER": "pycuda"}, "not installed; pip install 'tlean[cuda]'"),
+    "cuda-bindings": (
+        {"pycuda/driver": NO_DRIVER},
+        {"TLEAN_CUDA_DRIVER": "cuda-bindings"},
+        "TLEAN_CUDA_DRIVER says cuda-bindings, which is not installed; pip install 'tlean[cuda-wheels]'",
     ),
+    "a package of that name": ({}, {"TLEAN_CUDA_DRIVER": "cupy"}, "TLEAN_CUDA_DRIVER must be 'pycuda' or 'cuda-bindings', not 'cupy'"),
+    "driver": ({"pycuda/driver": NO_DRIVER, "cuda/bindings/driver": NONE_FOUND}, {}, "install the NVIDIA driver"),
+    "driver, cuda-bindings": ({"cuda/bindings/driver": NO_LIBRARY}, {}, "(Failed to dlopen libcuda.so.1); install the NVIDIA driver"),
+    "device": ({"pycuda/driver": NO_DEVICE}, {}, "finds no device (no CUDA-capable device is detected)"),
+    "device, cuda-bindings": ({"cuda/bindings/driver": NONE_FOUND}, {}, "no CUDA-capable device is detected (error 100)); a CUDA device"),
 }
 
 
 @pytest.mark.parametrize("missing", WITHOUT)
 def test_says_what_is_missing(missing, tmp_path):
-    files, text = WITHOUT[missing]
-    before = "import sys; sys.modules['pycuda'] = None\n" if missing == "PyCUDA" else ""
+    files, env, text = WITHOUT[missing]
+    # What is installed is as if it were not.
+    absent = [name for name in ("pycuda", "cuda.bindings") if not any(f.startswith(name.replace(".", "/")) for f in files)]
+    before = "import sys\n" + "".join(f"sys.modules[{name!r}] = None\n" for name in absent)
     for name, body in files.items():
-        (tmp_path / "pycuda").mkdir(exist_ok=True)
-        (tmp_path / "pycuda" / "__init__.py").touch()
-        (tmp_path / "pycuda" / name).write_text(body)
-    available, *errors = in_child(before + PROBE, tmp_path).splitlines()
+        package = (tmp_path / name).parent
+        package.mkdir(exist_ok=True, parents=True)
+        (package / "__init__.py").touch()
+        (tmp_path / f"{name}.py").write_text(body)
+    available, *errors = in_child(before + PROBE, tmp_path, **env).splitlines()
     assert available == "False" and len(errors) == 12, errors
     assert all(text in e for e in errors), errors
 
 
-def test_tlean_does_not_import_pycuda():
-    assert in_child("import sys, tlean; tlean.cuda; print('pycuda' in sys.modules)") == "False\n"
+def test_tlean_does_not_import_what_reaches_the_driver():
+    text = "import sys, tlean; tlean.cuda; print({'pycuda', 'cuda', 'tlean._core.plan.answers'} & {*sys.modules})"
+    assert in_child(text) == "set()\n"
 
 
 # Plans --------------------------------------------------------------------------------------------------------------------------
@@ -122,7 +159,7 @@ def test_plans_name_functions_and_buffers_that_exist(name):
 
 def test_arguments_and_lanes():
     launch = Launch("f", (Out(0), In(1), 3, 0.5, (1, 2, 3), Fault()), (1, 1, 1))
-    where = SimpleNamespace(function=lambda family, name: SimpleNamespace(_launch_kernel=name), stream=7)
+    where = SimpleNamespace(function=lambda family, name: name, stream=7)
     packed = Packed(where, None, launch, lambda a: 99 if isinstance(a, Fault) else (int(isinstance(a, In)), a.number))
     for addresses in ([[10], [0, 20]], [[30], [0, 40]]):
         ((function, (grid, block, arguments, shared, stream)),) = packed.calls(addresses)

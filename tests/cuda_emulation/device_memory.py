@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from typing import Any
 
 from tlean.cuda.runtime import context
@@ -47,6 +48,7 @@ class _Poisoned:
 
     def free(self) -> None:
         if not self.where.recording:
-            with self.where.current() as driver:
-                driver.memset_d8_async(int(self.allocation), 0xDD, self.size, self.where.stream)
+            with self.where.current():
+                at, stream = ctypes.c_uint64(int(self.allocation)), ctypes.c_void_p(int(self.where.stream.handle))
+                ctypes.CDLL("libcuda.so.1").cuMemsetD8Async(at, ctypes.c_ubyte(0xDD), ctypes.c_size_t(self.size), stream)
         self.allocation.free()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import ctypes.util
 import importlib
 import os
 import shutil
@@ -14,6 +13,8 @@ import numpy as np
 
 import tlean as tl
 from tlean._core import table, threads
+from tlean.cuda.runtime import nvrtc
+from tlean.cuda.runtime.driver import native
 
 from .info import built, version
 
@@ -80,23 +81,42 @@ def core() -> Iterator[tuple[str, bool, str]]:
     yield "threads", True, f"{tl.get_num_threads()}; TLEAN_NUM_THREADS or tl.set_num_threads changes it"
 
 
+def compiler() -> tuple[str, bool, str]:
+    """The same for NVRTC, the compiler that comes with cuda-bindings."""
+    try:
+        return "NVRTC, the CUDA compiler", True, "{}.{}".format(*nvrtc.release())
+    except (tl.DeviceError, ImportError) as error:
+        return "NVRTC, the CUDA compiler", False, str(error)
+
+
 def gpu() -> Iterator[tuple[str, bool, str]]:
     """The same for CUDA, one step after another."""
-    driver = ctypes.util.find_library("cuda")
-    if driver is None:
+    if native("cuEventCreate") is None:
         yield "NVIDIA driver", False, "no libcuda here: the CPU computes. On a machine with a GPU: install NVIDIA's driver"
         return
-    yield "NVIDIA driver", True, driver
-    if version("pycuda") == "not installed":
+    yield "NVIDIA driver", True, "its library is here"
+    wheels = version("cuda-bindings") != "not installed"
+    by_wheels = os.environ.get("TLEAN_CUDA_DRIVER") == "cuda-bindings" or (wheels and version("pycuda") == "not installed")
+    if by_wheels and not wheels:
+        yield "cuda-bindings", False, "TLEAN_CUDA_DRIVER says so; get it with: pip install 'tlean[cuda-wheels]'"
+    elif by_wheels:
+        yield "cuda-bindings", True, version("cuda-bindings")
+        yield compiler()
+    elif version("pycuda") == "not installed":
         yield (
-            "PyCUDA",
+            "PyCUDA or cuda-bindings",
             False,
-            "get it with: pip install 'tlean[cuda]' (it is built from source: it needs the CUDA toolkit and a C++ compiler)",
+            "get the latter, with a compiler, by: pip install 'tlean[cuda-wheels]' (with a driver of CUDA 12: 'tlean[cuda12-wheels]'), or "
+            "the former by: pip install 'tlean[cuda]' (it is built from source: it needs the CUDA toolkit and a C++ compiler)",
         )
     else:
         yield "PyCUDA", True, version("pycuda")
-    nvcc = os.environ.get("TLEAN_NVCC") or shutil.which("nvcc")
-    yield "nvcc, the CUDA compiler", nvcc is not None, nvcc or "install the CUDA toolkit and put its bin folder on PATH, or set TLEAN_NVCC"
+        nvcc = os.environ.get("TLEAN_NVCC") or shutil.which("nvcc")
+        how = (
+            "install the CUDA toolkit and put its bin folder on PATH, or set TLEAN_NVCC; "
+            "pip install 'tlean[cuda-wheels]' with TLEAN_CUDA_DRIVER=cuda-bindings needs no nvcc"
+        )
+        yield "nvcc, the CUDA compiler", nvcc is not None, nvcc or how
     ready = tl.cuda.is_available()
     yield "devices", ready, f"{tl.cuda.device_count()}" if ready else "none can be used"
 

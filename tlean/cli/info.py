@@ -12,7 +12,10 @@ from pathlib import Path
 import tlean as tl
 from tlean._core import table, threads
 
-OPTIONAL = ("safetensors", "matplotlib", "tqdm", "scipy", "scikit-learn", "tensorboardX", "onnx", "mpi4py", "pycuda", "torch")
+OPTIONAL = (
+    *("safetensors", "matplotlib", "tqdm", "scipy", "scikit-learn", "tensorboardX", "onnx", "mpi4py"),
+    *("pycuda", "cuda-bindings", "torch"),
+)
 
 
 def version(package: str) -> str:
@@ -36,7 +39,8 @@ def cuda() -> str:
     """Whether the CUDA backend can run here, and what is missing where it cannot."""
     if tl.cuda.is_available():
         return f"{tl.cuda.device_count()} device(s)"
-    return "not available" + ("" if version("pycuda") != "not installed" else " (pycuda is not installed)")
+    absent = version("pycuda") == version("cuda-bindings") == "not installed"
+    return "not available" + (" (neither pycuda nor cuda-bindings is installed)" if absent else "")
 
 
 def built() -> list[str]:

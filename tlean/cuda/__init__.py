@@ -1,4 +1,4 @@
-"""CUDA devices, through PyCUDA, which is imported when a device is first asked for: `docs/cuda.md`.
+"""CUDA devices, through PyCUDA or cuda-bindings, which are imported when a device is first asked for: `docs/cuda.md`.
 
 Sessions, trainers, tapes and compiled programs run on one with `device="cuda"`. Here are the devices themselves, arrays, memory, and the
 ops on arrays with no tape (`docs/cuda_ops.md` lists their kernels).

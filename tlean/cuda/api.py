@@ -19,7 +19,7 @@ __all__ = [
 
 
 def is_available() -> bool:
-    """Whether PyCUDA, the driver and at least one device are there."""
+    """Whether PyCUDA or cuda-bindings, the driver and at least one device are there."""
 
     try:
         driver()
@@ -31,7 +31,7 @@ def is_available() -> bool:
 def device_count() -> int:
     """How many devices there are. Raises: DeviceError that says what is missing."""
 
-    return driver().Device.count()
+    return driver().count()
 
 
 def synchronize() -> None:

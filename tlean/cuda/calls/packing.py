@@ -55,8 +55,7 @@ class Packed:
             values.append(value)
         self._where = where
         self._packed = bytearray(struct.pack(layout, *values))
-        # What PyCUDA's `prepared_async_call` calls once it has packed the arguments; the stream comes last.
-        self._function = where.function(family, launch.function)._launch_kernel
+        self._function = where.function(family, launch.function)
         self._arguments = launch.grid, launch.block, self._packed, 0
 
     def calls(self, addresses: Addresses = ()) -> tuple[DriverCall]:

@@ -187,7 +187,7 @@ def to_device(x: Any, where: Context | None = None) -> DeviceArray:
         where = _same_device(found.device, where)
         # The interface does not say on which stream its memory is written.
         with where.current() as driver:
-            driver.Context.synchronize()
+            driver.synchronize()
         return DeviceArray(where, found.shape, found.dtype, found.address, Foreign(where, found.owner))
     if _exports(x):
         return _import(x, where)
@@ -275,7 +275,7 @@ def _adopt(x: Any, where: Context | None) -> DeviceArray:
     with where.current() as driver:
         if found.get("version", 0) < 3:
             # The owner's work may be on any of its streams.
-            driver.Context.synchronize()
+            driver.synchronize()
         elif found.get("stream") is not None:
             order(int(found["stream"]), int(where.stream.handle))
     return DeviceArray(where, shape, dtype.name, address, Foreign(where, x))

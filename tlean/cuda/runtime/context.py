@@ -28,6 +28,8 @@ from tlean.locks import Lock
 
 from ..kernels.plan import Family
 from .driver import captures, order
+from .drivers.choice import opened
+from .drivers.seam import Driver
 from .nvcc import compile_family, require_driver
 from .uploads import Uploads
 
@@ -35,35 +37,14 @@ _FORKED = (
     "CUDA: this process was forked from one that uses the device, and cannot use it; start processes by multiprocessing's 'spawn', or fork "
     "before the first use of a device"
 )
-_INSTALL = "pip install 'tlean[cuda]' builds PyCUDA; it needs the CUDA toolkit and the driver's libcuda"
 
 
 @functools.cache
-def driver() -> Any:
-    """The module `pycuda.driver`, initialised. Raises: DeviceError that says which of PyCUDA, the driver and a device is missing."""
+def driver() -> Driver:
+    """The package that reaches the driver, initialised. Raises: DeviceError that says which of it, the driver and a device is missing."""
     if _forked:
         raise DeviceError(_FORKED)
-    try:
-        import pycuda
-    except ImportError:
-        raise DeviceError(f"CUDA: PyCUDA is not installed; {_INSTALL}") from None
-    del pycuda
-    try:
-        import pycuda.driver as found
-    except ImportError as error:
-        raise DeviceError(f"CUDA: the NVIDIA driver's library cannot be loaded ({error}); install the NVIDIA driver") from None
-    try:
-        found.init()
-        count = found.Device.count()
-    except found.Error as error:
-        raise DeviceError(f"CUDA: the driver finds no device ({error}); a CUDA device must be present and visible") from None
-    if count == 0:
-        raise DeviceError("CUDA: the driver finds no device; a CUDA device must be present and visible (see CUDA_VISIBLE_DEVICES)")
-    return found
-
-
-#: CU_STREAM_NON_BLOCKING
-_NON_BLOCKING = 1
+    return opened()
 
 
 def _limit_from_environment() -> int | None:
@@ -76,7 +57,7 @@ def _limit_from_environment() -> int | None:
 
 
 def _keep_for_ever(things: Iterable[Any]) -> None:
-    # PyCUDA's objects of a device that is lost: their ends would call the driver, which answers each with a warning.
+    # The objects of a device that is lost: their ends would call the driver, which answers each with a warning.
     for thing in things:
         if thing is not None:
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
@@ -147,13 +128,13 @@ class Context(Section):
 
     def __init__(self, device: int) -> None:
         self._driver = driver()
-        if not 0 <= device < self._driver.Device.count():
-            raise DeviceError(f"CUDA: there is no device {device}; this machine has {self._driver.Device.count()}")
+        if not 0 <= device < self._driver.count():
+            raise DeviceError(f"CUDA: there is no device {device}; this machine has {self._driver.count()}")
         self.device = device
-        handle = self._driver.Device(device)
-        self.name: Any = handle.name()
-        self.arch: str = "sm_{}{}".format(*handle.compute_capability())
-        self._primary = handle.retain_primary_context()
+        handle = self._driver.device(device)
+        self.name: Any = handle.name
+        self.arch: str = handle.arch
+        self._primary = handle.retain()
         self._modules: dict[str, Any] = {}
         self._functions: dict[tuple[str, str], Any] = {}
         self._owned: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -169,10 +150,8 @@ class Context(Section):
         self._retired: deque[tuple[Any, ...]] = deque()
         self.stream: Any = None
         with self.current():
-            from pycuda.tools import DeviceMemoryPool
-
-            self.stream = self._driver.Stream(_NON_BLOCKING)
-            self.pool: Any = DeviceMemoryPool()
+            self.stream = self._driver.stream()
+            self.pool: Any = self._driver.pool()
         self.uploads: Uploads = Uploads(self)
         atexit.register(self.close)
 
@@ -182,7 +161,7 @@ class Context(Section):
         return self._driver.Error
 
     def current(self) -> Context:
-        """Make the context current for a block of code, one thread at a time; gives the module `pycuda.driver`."""
+        """Make the context current for a block of code, one thread at a time; gives the `seam.Driver`."""
         return self
 
     def unusable(self, error: Exception | None) -> DeviceError:
@@ -332,7 +311,7 @@ class Context(Section):
                     # Our work is done in order: nothing that was retired after this is due either.
                     later = stuck = True
                     if passed is None:
-                        passed = event = event or self._driver.Event(self._driver.event_flags.DISABLE_TIMING).record(self.stream)
+                        passed = event = event or self._driver.event().record(self.stream)
                 if readers and not later:
                     self._follow(readers)
                 entries.popleft()
@@ -349,7 +328,7 @@ class Context(Section):
                 order(reader, int(self.stream.handle))
         except DeviceError:
             # A stream that was destroyed: what it had to do is among all there is to do.
-            self._driver.Context.synchronize()
+            self._driver.synchronize()
 
     # Kernels --------------------------------------------------------------------------------------------------------------------
 
@@ -361,22 +340,22 @@ class Context(Section):
         missing = list({f.name: f for f in families if f.name not in self._modules}.values())
         if not missing:
             return
-        require_driver(self._driver.get_driver_version())
+        require_driver(self._driver.version())
         # Outside the lock: the compiler takes seconds, and others may use the device meanwhile.
         with ThreadPoolExecutor(min(len(missing), os.cpu_count() or 1)) as pool:
             cubins = list(pool.map(lambda f: compile_family(f, self.arch), missing))
         with self.current() as driver:
             for family, cubin in zip(missing, cubins, strict=True):
                 if family.name not in self._modules:
-                    self._modules[family.name] = driver.module_from_buffer(cubin)
+                    self._modules[family.name] = driver.load(cubin)
 
     def function(self, family: Family, name: str) -> Any:
-        """A kernel of a family, loaded; the family is compiled at the first call for one. Raises: as `load`."""
+        """What queues a kernel of a family, see `seam.Module`; the family is compiled at the first call for one. Raises: as `load`."""
         key = (family.name, name)
         if key not in self._functions:
             self.load([family])
             with self.current():
-                self._functions[key] = self._modules[family.name].get_function(name)
+                self._functions[key] = self._modules[family.name].function(name)
         return self._functions[key]
 
     def close(self) -> None:

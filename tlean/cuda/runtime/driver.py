@@ -1,4 +1,4 @@
-"""What PyCUDA does not offer of the driver: order between the streams of several libraries, graphs, and whose memory an address is."""
+"""What goes to the driver's library directly, for PyCUDA lacks it: order between the streams of libraries, graphs, whose memory it is."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """CUDA graphs: the launches of a run, recorded once and queued by one call from then on.
 
-PyCUDA does not offer graphs, so the driver's library, which PyCUDA has loaded, is called here. Where it refuses, launches are queued one by
+PyCUDA does not offer graphs, so the driver's library, which it has loaded, is called here. Where it refuses, launches are queued one by
 one as before. `TLEAN_CUDA_GRAPHS=0` turns graphs off, for a debugger or profiler that wants to see launches.
 """
 

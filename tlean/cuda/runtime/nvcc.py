@@ -1,4 +1,4 @@
-"""Compiling a family's source with nvcc, and a cache of what came out that never believes a damaged file.
+"""Compiling a family's source, by nvcc for PyCUDA and by NVRTC for cuda-bindings, and a cache that never believes a damaged file.
 
 An entry's name is the hash of everything that decides its content: source, flags (nvcc's own variables of the environment among them),
 architecture, compiler and tlean versions. Its payload
@@ -22,6 +22,8 @@ from tlean.errors import DeviceError
 
 from ..kernels import sources
 from ..kernels.plan import Family
+from . import nvrtc
+from .drivers.choice import package
 
 _MAGIC = b"tlean-cubin-1\n"
 
@@ -91,15 +93,22 @@ def write_entry(path: Path, payload: bytes) -> None:
             Path(name).unlink()
 
 
+def _by_nvrtc() -> bool:
+    return package() == "cuda-bindings"
+
+
 def compiler_version() -> str:
-    """What the compiler prints as its version. Raises: DeviceError where there is none."""
+    """What the compiler says its version is. Raises: DeviceError where there is none."""
+    if _by_nvrtc():
+        return nvrtc.compiler_version()
     from pycuda.compiler import get_nvcc_version
 
     try:
         return str(get_nvcc_version(nvcc()))
     except OSError as error:
         raise DeviceError(
-            f"CUDA: the compiler {nvcc()!r} does not run ({error}); install the CUDA toolkit, or name it in TLEAN_NVCC"
+            f"CUDA: the compiler {nvcc()!r} does not run ({error}); install the CUDA toolkit, or name it in TLEAN_NVCC; "
+            "`pip install 'tlean[cuda-wheels]'` with TLEAN_CUDA_DRIVER=cuda-bindings needs none"
         ) from None
 
 
@@ -113,9 +122,12 @@ def require_driver(version: int) -> None:
     """
     found = re.search(r"release (\d+)\.(\d+)", compiler_version())
     if found and int(found[1]) > version // 1000:
+        name, older = repr(nvcc()), "name an older compiler in TLEAN_NVCC"
+        if _by_nvrtc():
+            name, older = "NVRTC", f"pip install 'tlean[cuda{version // 1000}-wheels]'"
         raise DeviceError(
-            f"CUDA: the driver must be as new as the compiler, but it is for CUDA {version // 1000}.{version % 1000 // 10} and {nvcc()!r} "
-            f"is of {found[1]}.{found[2]}; update the NVIDIA driver, or name an older compiler in TLEAN_NVCC"
+            f"CUDA: the driver must be as new as the compiler, but it is for CUDA {version // 1000}.{version % 1000 // 10} and {name} "
+            f"is of {found[1]}.{found[2]}; update the NVIDIA driver, or {older}"
         )
 
 
@@ -144,21 +156,28 @@ def compile_family(family: Family, arch: str) -> bytes:
 
     Raises: DeviceError where the compiler is missing or refuses the source.
     """
-    from pycuda.compiler import compile as build
-    from pycuda.driver import CompileError
-
-    options, version = flags(family), compiler_version()
-    arch, kind = target(arch, _known(nvcc()))
+    by_nvrtc, version = _by_nvrtc(), compiler_version()
+    options = nvrtc.flags(family) if by_nvrtc else flags(family)
+    arch, kind = target(arch, nvrtc.known() if by_nvrtc else _known(nvcc()))
     path = cache_folder() / f"{family.name}-{cache_key(family.source, options, arch, version)[:40]}.cubin"
     cubin = read_entry(path)
     if cubin is None:
-        how = {"nvcc": nvcc(), "options": options, "no_extern_c": True, "arch": arch, "cache_dir": False, "target": kind}
-        try:
-            cubin = bytes(build(family.source, **how))
-        except CompileError as error:
-            raise DeviceError(f"CUDA: {nvcc()} cannot compile the kernels {family.name!r} for {arch}: {error}") from None
+        make = nvrtc.compiled if by_nvrtc else _compiled
+        cubin = make(family.name, family.source, options, arch, kind)
         write_entry(path, cubin)
     return cubin
+
+
+def _compiled(name: str, source: str, options: list[str], arch: str, kind: str) -> bytes:
+    # As `nvrtc.compiled`.
+    from pycuda.compiler import compile as build
+    from pycuda.driver import CompileError
+
+    how = {"nvcc": nvcc(), "options": options, "no_extern_c": True, "arch": arch, "cache_dir": False, "target": kind}
+    try:
+        return bytes(build(source, **how))
+    except CompileError as error:
+        raise DeviceError(f"CUDA: {nvcc()} cannot compile the kernels {name!r} for {arch}: {error}") from None
 
 
 def compile_everything(arch: str, workers: int | None = None) -> int:

@@ -60,7 +60,7 @@ class Uploads:
 
     def _next(self, driver: Any) -> None:
         if self._chunk is not None and not (self._full and self._full[-1][0] is self._chunk):
-            full = self._chunk, driver.Event(driver.event_flags.DISABLE_TIMING).record(self._where.stream)
+            full = self._chunk, driver.event().record(self._where.stream)
             self._full.append(full)
         self._chunk = None
         free = bool(self._full) and self._full[0][1].query()
@@ -69,7 +69,7 @@ class Uploads:
             if not free:
                 last.synchronize()
         else:
-            self._chunk = driver.pagelocked_empty(_CHUNK, np.uint8)
+            self._chunk = driver.page_locked(_CHUNK)
             self._chunks += 1
         self._used = 0
 
