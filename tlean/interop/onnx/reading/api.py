@@ -19,12 +19,11 @@ from tlean.programs.jit import jit
 from tlean.programs.running import backend_itself
 
 from ..package import package
-from .known import known_names
 from .registry import constant, dtype_of
 from .run import Run
 from .sizes import DAMAGE
 from .small import WIDE, Small, widened
-from .support import Library, array_of, check, require_ends
+from .support import Library, array_of, check, known_names, require_ends
 
 #: Initialisers of these are parameters.
 _LEARNED = ("float32", "float64", "float16", "bfloat16")

@@ -12,11 +12,10 @@ from tlean.errors import DataError, MissingOpError, TleanError
 from tlean.loops import cond, scan, while_loop
 from tlean.ops import OpDef
 
-from .known import known_names
 from .registry import Call, Reader, constant
 from .sizes import DAMAGE, claimed, require_nodes, require_size
 from .small import IN_PARTS, SAME_BITS, WIDE, Small, dtype_name, named, result_dtypes
-from .support import Library, array_of
+from .support import Library, array_of, known_names
 from .unsigned import UNSIGNED
 
 Values = dict[str, Any]

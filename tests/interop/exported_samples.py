@@ -1,6 +1,6 @@
 """Samples of ops as C: written, compiled in few translation units, run, and compared with what their plans make.
 
-python tests/support/exported_samples.py [--cc clang] [--only PATTERN] [--every N] [--sanitize]
+python tests/interop/exported_samples.py [--cc clang] [--only PATTERN] [--every N] [--sanitize]
 """
 
 from __future__ import annotations
@@ -204,7 +204,7 @@ static void *room(size_t bytes, int given) {
 
 
 def sanitized(folder, programs, cc="gcc"):
-    """Run these in a program of their own with arrays of exact sizes, under the sanitizers of addresses and of undefined behaviour."""
+    """Run these in a separate program with arrays of exact sizes, under the sanitizers of addresses and of undefined behaviour."""
     parts, lines = [unit(programs), MAIN], []
     with (Path(folder) / "data").open("wb") as file:
         for p in programs:

@@ -1,0 +1,1 @@
+"""Kernels in Python: calls of LAPACK by NumPy, and what is rarely needed."""
