@@ -1,7 +1,7 @@
 """The tape: node arrays that only grow, and the reverse sweep over them.
 
-For other projects there is `cimport tlean` (docs/cython.md), which has an ABI number. Where one uses this file, `TapeStore` and `Instance` are
-opaque to it; the free functions below are for it. Nothing here reads a field in another module.
+For other projects there is `cimport tlean` (docs/cython.md), which has an ABI number. To those that use this file, `TapeStore` and
+`Instance` are opaque, and the free functions below are theirs: nothing here reads a field in another module.
 """
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t
