@@ -12,4 +12,4 @@ import tlean as tl
 flags = [] if sys.platform == "win32" else ["-O3"]
 kernels = Extension("scaled_tanh.kernels", ["scaled_tanh/kernels.pyx"], include_dirs=[tl.get_include()], extra_compile_args=flags)
 # Where tlean is installed in editable mode, Cython does not find it by itself.
-setup(ext_modules=cythonize([kernels], include_path=[str(Path(tl.__file__).parents[1])]))
+setup(ext_modules=cythonize([kernels], build_dir="build", include_path=[str(Path(tl.__file__).parents[1])]))

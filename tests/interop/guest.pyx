@@ -25,10 +25,8 @@ cdef int trouble(void** out, void** inp, const int64_t* ints, const double* floa
                 raise ZeroDivisionError("in the guest")
             except ZeroDivisionError as error:
                 return tl.raised(error)
-    if ints[1] == 3:
-        return 333
-    if ints[1] == 4:
-        return tl.TL_NO_MEMORY
+    if ints[1] >= 100:
+        return ints[1] - 100
     return tl.run_loop(double_loop, 1, sizeof(double), out, inp, ints[0], NULL, accumulate, 1.0)
 
 

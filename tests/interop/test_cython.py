@@ -160,8 +160,10 @@ def trouble(guest: Any) -> Any:
 TROUBLES = [
     (1, tl.ShapeError, "trouble: x is not what the guest wants"),
     (2, ZeroDivisionError, "in the guest"),
-    (3, tl.OptionError, "guest_trouble.*must return a status of kernel.h, got"),
-    (4, MemoryError, "guest_trouble"),
+    (102, MemoryError, "guest_trouble"),
+    (101, tl.IndexRangeError, "guest_trouble: an index or label is out of range, got x: "),
+    # Statuses that only kernels of ours return, and one that is none.
+    *[(100 + status, tl.OptionError, "guest_trouble.*must return a status of kernel.h, got") for status in (4, 5, 333)],
 ]
 
 

@@ -1,6 +1,7 @@
 """The tape: node arrays that only grow, and the reverse sweep over them.
 
-For other projects: `TapeStore` and `Instance` are opaque; use the free functions below. A function is only ever added, never changed.
+For other projects there is `cimport tlean` (docs/cython.md), which has an ABI number. To those that use this file, `TapeStore` and
+`Instance` are opaque, and the free functions below are theirs: nothing here reads a field in another module.
 """
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t
@@ -45,13 +46,7 @@ cdef class TapeStore:
     cdef bint rewind(self) noexcept
 
 
-# The node i ≥ 0 that exists, in this store or before it. The address holds until a node is appended.
-cdef inline TLNode* node_at(TapeStore store, int64_t i) noexcept:
-    if i >= store.base:
-        return &store.nodes[i - store.base]
-    return node_before(store, i)
-
-
+# The node i ≥ 0 that exists, in a store before this one; `eager/nodes.pxd` has `node_at` for all.
 cdef TLNode* node_before(TapeStore store, int64_t i) noexcept
 
 

@@ -29,6 +29,11 @@ from tlean._core.plan.plan cimport OUT_COMPUTED, OUT_INPUT, Plan, check_status, 
 
 # The store ------------------------------------------------------------------------------------------------------------
 
+cdef inline TLNode* node_at(TapeStore store, int64_t i) noexcept:
+    # As in eager/nodes.pxd, which cimports this module.
+    return &store.nodes[i - store.base] if i >= store.base else node_before(store, i)
+
+
 cdef inline int64_t* parents_of(TLNode* nd) noexcept:
     return &nd.near_par[0] if nd.n_in <= TL_INLINE_INPUTS else nd.far_par
 

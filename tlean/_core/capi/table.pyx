@@ -11,12 +11,13 @@ from tlean._core.array cimport (
     TL_BOOL, TL_F32, TL_F64, AnyTensor, intern_shape, itemsize_of, tensor_from_buffer, tensor_from_object
 )
 from tlean._core.eager.eager cimport EagerCore, TensorRef
+from tlean._core.eager.nodes cimport node_at
 from tlean._core.kernel cimport (
     TL_INDEFINITE, TL_INDEX_OUT_OF_RANGE, TL_NO_MEMORY, TL_OK, TL_RAISED, TL_SINGULAR, tl_kernel
 )
 from tlean._core.plan.callback import note_failure, take_failure
 from tlean._core.table import INNER, KERNELS
-from tlean._core.tape cimport TapeStore, append_leaf, node_at, tape_backward, tape_size, tape_value
+from tlean._core.tape cimport TapeStore, append_leaf, tape_backward, tape_size, tape_value
 from tlean._core.threads.threads cimport active_threads, chunk_fn, parallel_for, scratch
 
 cdef extern from "capi/tlean.h":

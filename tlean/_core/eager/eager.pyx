@@ -24,7 +24,8 @@ from tlean._core.refs cimport REF_ADD, REF_MUL, REF_SUB, RefBase
 from tlean._core.refs import install_op_names, no_references, shown
 from tlean._core.threads.threads cimport cap_threads
 from tlean._core.eager.instance cimport Instance, option_key, run_forward
-from tlean._core.tape cimport TapeStore, TLNode, append_leaf, append_node, node_at
+from tlean._core.eager.nodes cimport node_at
+from tlean._core.tape cimport TapeStore, TLNode, append_leaf, append_node
 from tlean._core.tape import node_of
 from tlean._core.eager.instance import not_a_key
 

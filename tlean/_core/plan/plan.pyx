@@ -388,7 +388,7 @@ def run(Plan plan, inputs, out_specs, Commit changes=None):
         elif status != TL_OK:
             if changes is not None:
                 changes.undo()
-            if status & TL_STATUS_MASK == TL_NOT_FINITE:
+            if status & TL_STATUS_MASK == TL_NOT_FINITE and plan.program.steps[status >> TL_STATUS_BITS].kernel == "_finite":
                 i = plan.operands[plan.instructions[status >> TL_STATUS_BITS].first]
                 not_finite(plan, status >> TL_STATUS_BITS,
                            <double*>locate(plan, i, ins, outs, <char*>scratch.data if scratch != NULL else NULL))
@@ -414,8 +414,10 @@ cdef check_status(Plan plan, int status):
         return
     places = failure_places()
     where = ": ".join([p[0] for p in places])
-    if status & TL_STATUS_MASK == TL_RAISED or status & TL_STATUS_MASK == TL_INTERRUPTED:
-        error = take_failure() if status & TL_STATUS_MASK == TL_RAISED else _interrupts.pop(get_ident())
+    error = take_failure() if status & TL_STATUS_MASK == TL_RAISED else None
+    if status & TL_STATUS_MASK == TL_INTERRUPTED:
+        error = _interrupts.pop(get_ident(), None)
+    if error is not None:
         if where:
             error.add_note(f"in {where}")
         raise error

@@ -1,0 +1,3 @@
+ABI: int
+VERSION: str
+API: object
