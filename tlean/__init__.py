@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from .implicit import custom_root, fixed_point, implicit_argmin
     from .interop import onnx
     from .interop.c_code import export_c
-    from .interop.exchange import from_dlpack, from_torch, to_torch
+    from .interop.exchange import from_dlpack, from_torch, to_dlpack, to_torch
     from .interop.program_file import load_program, save_program
     from .interop.torch_function import to_torch_function
     from .interpolation import cubic_spline
@@ -178,6 +178,7 @@ __all__ = [
     "switch",
     "testing",
     "train",
+    "to_dlpack",
     "to_torch",
     "to_torch_function",
     "tree",
@@ -208,7 +209,7 @@ _LATER |= dict.fromkeys(("custom_root", "fixed_point", "implicit_argmin"), "tlea
 _LATER |= {"ScalarTrainer": "tlean.train.trainer"}
 _LATER |= {"export_c": "tlean.interop.c_code"}
 _LATER |= dict.fromkeys(("load_program", "save_program"), "tlean.interop.program_file")
-_LATER |= dict.fromkeys(("from_dlpack", "from_torch", "to_torch"), "tlean.interop.exchange")
+_LATER |= dict.fromkeys(("from_dlpack", "from_torch", "to_dlpack", "to_torch"), "tlean.interop.exchange")
 _LATER |= {"to_torch_function": "tlean.interop.torch_function"}
 
 

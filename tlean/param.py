@@ -31,6 +31,12 @@ class Param(ParamBase):
         dtype: "float32" or "float64"; by default float64 values stay float64 and all others become float32.
 
     Raises: DTypeError for a dtype other than float32 and float64, OptionError for a name that is no text.
+
+    Example:
+        >>> p = tl.Param([1.0, 2.0], name="w")
+        >>> p.set([3.0, 4.0])
+        >>> p, p.get().tolist()
+        (Param(w: (2,) float32), [3.0, 4.0])
     """
 
     # `_tensor` is the value on the host and is unset while a device's is newer: reading it then goes through `_read_back`, so that the

@@ -173,6 +173,11 @@ class Rng:
 
     Args:
         seed: an int of at most 64 bits.
+
+    Example:
+        >>> rng = tl.Rng(0)
+        >>> rng.uniform((2, 3)).shape, rng
+        ((2, 3), Rng(seed=0, count=1))
     """
 
     __slots__ = ("_count", "_seed")

@@ -17,6 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
+import tlean as tl
 from tlean import nn
 from tlean.sklearn import Classifier, Regressor
 
@@ -51,6 +52,29 @@ def test_a_network_of_the_users_own():
     assert cross_val_score(model, x, y, cv=2).mean() > 0.8
     again = [Regressor(epochs=3, random_state=5).fit(x, y).predict(x).tobytes() for _ in range(2)]
     assert again[0] == again[1]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"hidden": 3}, r"hidden must be a sequence of widths, as \(64,\), got 3"),
+        ({"hidden": "ab"}, "hidden must be a sequence of widths"),
+        ({"hidden": (3, 2.5)}, "a width in hidden must be an int, got 2.5"),
+        ({"hidden": (0,)}, "a width in hidden must be at least 1, got 0"),
+        ({"model": 3}, r"model must be a function \(features, outputs\) that makes a tl.nn.Module, got 3"),
+        ({"model": nn.Linear(3, 1)}, "model must be a function"),
+        ({"model": lambda n, k: "net"}, "got one that returns 'net'"),
+        ({"batch_size": "a"}, "batch_size must be an int, got 'a'"),
+        ({"learning_rate": "a"}, "lr must be"),
+        ({"epochs": 0}, "epochs must be at least 1"),
+        ({"optimizer": 3}, "optimizer must be one of tl.optim"),
+    ],
+)
+def test_wrong_options_are_told_at_fit(options, said):
+    x = np.eye(4)[:, :3]
+    for kind, y in ((Regressor, np.arange(4.0)), (Classifier, np.arange(4) % 2)):
+        with pytest.raises(tl.OptionError, match=said):
+            kind(**options).fit(x, y)
 
 
 def test_without_scikit_learn_the_error_says_what_to_install():

@@ -64,6 +64,10 @@ def jacfwd(
         f, backend, seed: as for `value_and_grad`; f returns an array of any shape, or a tree of them.
         argnums, has_aux: as for `jacrev`.
         chunk_size: how many columns are computed at once, None for all of them.
+
+    Example:
+        >>> tl.jacfwd(lambda x: tl.stack([x[0] * x[1], x[0] ** 2]))(np.array([2.0, 3.0])).tolist()
+        [[3.0, 2.0], [4.0, 0.0]]
     """
     return _jacobian(jacfwd, _columns, f, argnums, backend, seed, has_aux, chunk_size)
 
@@ -109,6 +113,10 @@ def hessian(
         argnums: an int, or a tuple of ints for the blocks: entry [i][j] is the derivative by argument j of the gradient in argument i.
             Where an argument is a tree, so are the blocks.
         chunk_size: how many columns are computed at once, None for all of them.
+
+    Example:
+        >>> tl.hessian(lambda x: x[0] ** 2 * x[1])(np.array([1.0, 3.0])).tolist()
+        [[6.0, 2.0], [2.0, 0.0]]
     """
     recorder = Recorder("hessian", f)
     gradients = gradient_record(recorder, checked_argnums("hessian", argnums), has_aux, by_leaf=True)

@@ -44,6 +44,11 @@ def value_and_grad(
         seed: of its stream of random numbers; None for its own stream, which `tl.seed` fixes.
 
     Returns: a program with the result `(value, gradient)`, or `((value, aux), gradient)`.
+
+    Example:
+        >>> value, gradient = tl.value_and_grad(lambda x: tl.sum(x**2))(np.array([1.0, 2.0]))
+        >>> value.item(), gradient.tolist()
+        (5.0, [2.0, 4.0])
     """
     recorder = Recorder("value_and_grad", f)
     record = gradient_record(recorder, argnums, has_aux)
@@ -89,6 +94,10 @@ def grad(
 
     Args:
         f, argnums, has_aux, backend, seed: as for `value_and_grad`.
+
+    Example:
+        >>> tl.grad(lambda x, a: tl.sum(a * x**3))(np.array([1.0, 2.0]), 2.0).tolist()
+        [6.0, 24.0]
     """
     recorder = Recorder("grad", f)
     inner = gradient_record(recorder, argnums, has_aux)
@@ -138,6 +147,11 @@ def vjp(
 
     Returns: `(y, pull)`; `pull(g)` gives a tuple with a cotangent for each argument, in input order.
     Raises: ShapeError if g has not the structure and shapes of y.
+
+    Example:
+        >>> y, pull = tl.vjp(lambda x, a: a * x, np.array([1.0, 2.0]), np.array(3.0))
+        >>> [g.tolist() for g in pull(np.array([1.0, 10.0]))]
+        [[3.0, 30.0], 21.0]
     """
     recorder = Recorder("vjp", f)
     inside = program_of(xs, keywords)[0] is not None
@@ -251,6 +265,11 @@ def jvp(
         keywords: its keyword arguments.
 
     Raises: ShapeError, DTypeError for directions that do not fit.
+
+    Example:
+        >>> y, dy = tl.jvp(lambda x: x**2, (np.array([1.0, 3.0]),), (np.array([1.0, 0.5]),))
+        >>> y.tolist(), dy.tolist()
+        ([1.0, 9.0], [2.0, 3.0])
     """
     xs, dxs = directions("jvp", xs, dxs)
     return DerivedProgram("jvp", _jvp_record("jvp", Recorder("jvp", f)), backend, seed=seed)(xs, dxs, **keywords)
@@ -297,6 +316,10 @@ def hvp(f: Callable[..., Any], xs: Any, vs: Any, backend: str = "compiled", seed
 
     Returns: a tuple aligned with `xs`.
     Source: Pearlmutter 1994, "Fast exact multiplication by the Hessian".
+
+    Example:
+        >>> tl.hvp(lambda x: tl.sum(x**3), (np.array([1.0, 2.0]),), (np.array([1.0, 1.0]),))[0].tolist()
+        [6.0, 12.0]
     """
     return _hvp(Recorder("hvp", f), xs, vs, backend, seed, keywords)
 

@@ -28,6 +28,11 @@ class Dataset:
 
     Raises: ShapeError if there is no array, one has no first axis, or the lengths differ; DTypeError for masked arrays, whose mask would be
         lost, and for unsigned numbers that int64 does not have.
+
+    Example:
+        >>> data = tl.data.Dataset(np.arange(6.0).reshape(3, 2), np.array([0, 1, 1]))
+        >>> len(data), data.take(slice(0, 2))
+        (3, Dataset(2 samples: (2, 2) float64, (2,) int64))
     """
 
     __slots__ = ("arrays",)

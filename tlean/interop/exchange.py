@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -78,7 +79,7 @@ def to_torch(x: Any, *, copy: bool = True) -> Any:
     """A PyTorch tensor with an array's values.
 
     Args:
-        x: an array, anything array-like, or a parameter.
+        x: an array, anything array-like, or a parameter; of a mapping, such as a state dict, its values.
         copy: False gives a tensor on the same memory, which must not be written to.
 
     Raises: DTypeError for something that is no array; OptionError for `copy=False` of something else than an array of the CPU.
@@ -89,6 +90,8 @@ def to_torch(x: Any, *, copy: bool = True) -> Any:
     """
     torch = torch_package("to_torch")
     copied = flag("to_torch", "copy", copy)
+    if isinstance(x, Mapping):
+        return {name: to_torch(value, copy=copied) for name, value in x.items()}
     if hasattr(x, "__cuda_array_interface__"):
         return torch.from_dlpack(x)
     if copied:
@@ -96,19 +99,51 @@ def to_torch(x: Any, *, copy: bool = True) -> Any:
     if not isinstance(x, AnyTensor):
         raise OptionError(f"to_torch: copy=False takes an AnyTensor, got {type(x).__name__}")
     # PyTorch has no read-only memory, and says so at each such tensor.
-    return torch.from_dlpack(_Readable(x))
+    return torch.from_dlpack(Shared(x))
 
 
-class _Readable:
-    # An array's memory for a receiver that knows no read-only arrays.
+class Shared:
+    """An array's memory for the `from_dlpack` of another library: what `to_dlpack` returns.
+
+    Args:
+        x: the array.
+    """
+
     def __init__(self, x: AnyTensor) -> None:
-        self._x = x
+        # The view keeps the memory where the array is released.
+        self._x, self._view = x, x.numpy()
+        # The same without the mark that it is read-only, which capsules of version 0 cannot carry.
+        self.__array_interface__ = self._view.__array_interface__ | {"data": (self._view.ctypes.data, False)}
 
-    def __dlpack__(self, **options: Any) -> Any:
-        return self._x.__dlpack__(max_version=(1, 0), copy=False)
+    def __dlpack__(self, *, stream: Any = None, max_version: tuple[int, int] | None = None, dl_device: Any = None, copy: Any = None) -> Any:
+        if copy:
+            return self._x.__dlpack__(max_version=max_version, dl_device=dl_device, copy=True)
+        if max_version is not None and max_version[0] >= 1:
+            return self._x.__dlpack__(max_version=max_version, dl_device=dl_device, copy=False)
+        return np.asarray(self).__dlpack__()
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return self._x.__dlpack_device__()  # type: ignore[no-any-return]
+
+
+def to_dlpack(x: Any) -> Shared:
+    """An array's memory itself, for the `from_dlpack` of a library that would get a copy: of JAX, say, which requests no version.
+
+    What comes of it must not be written to, nor be donated. Without this, `from_dlpack(x)` of any library works, and copies.
+
+    Args:
+        x: an array of the CPU.
+
+    Raises: DTypeError for something else.
+
+    Example:
+        >>> x = tl.AnyTensor([1.0, 2.0])
+        >>> np.from_dlpack(tl.to_dlpack(x)).ctypes.data == x.numpy().ctypes.data
+        True
+    """
+    if not isinstance(x, AnyTensor):
+        raise DTypeError(f"to_dlpack: an AnyTensor is needed, got {type(x).__name__}")
+    return Shared(x)
 
 
 def torch_package(name: str) -> Any:

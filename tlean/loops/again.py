@@ -25,8 +25,8 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
 
     Example:
         >>> layer = tl.checkpoint(lambda x: tl.sin(tl.exp(x)))
-        >>> round(tl.grad(lambda x: tl.sum(layer(x)))(0.0).item(), 6) == round(math.cos(1.0), 6)
-        True
+        >>> round(tl.grad(lambda x: tl.sum(layer(x)))(0.0).item(), 4)
+        0.5403
     """
     recorder = Recorder("checkpoint", f)
 

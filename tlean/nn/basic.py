@@ -46,6 +46,11 @@ class Linear(Module):
         weight_init, bias_init: rules for the first values; uniform in ±1/√inputs by default.
 
     Shapes: x `(*k, inputs)` → `(*k, outputs)`; weight `(outputs, inputs)`, bias `(outputs,)`.
+
+    Example:
+        >>> layer = tl.nn.Linear(3, 2).init(0)
+        >>> layer.predict(np.ones((4, 3), np.float32)).shape, list(layer.named_parameters())
+        ((4, 2), ['weight', 'bias'])
     """
 
     def __init__(
@@ -88,6 +93,11 @@ class Embedding(Module):
     Raises: OptionError for a padding that is no row.
 
     Shapes: indices `k`, integer → `(*k, size)`, or with a length T, `(N·T,)` → `(N, T, size)`. Weight `(count, size)`.
+
+    Example:
+        >>> table = tl.nn.Embedding(10, 4).init(0)
+        >>> table.predict(np.array([[1, 2, 9]])).shape
+        (1, 3, 4)
     """
 
     length: int | None
@@ -353,6 +363,11 @@ class Sequential(Module):
         layers: `Module`s, from first to last.
 
     Raises: OptionError for a layer that is no `Module`.
+
+    Example:
+        >>> model = tl.nn.Sequential(tl.nn.Linear(4, 8), tl.nn.ReLU(), tl.nn.Linear(8, 3)).init(0)
+        >>> model.predict(np.ones((2, 4), np.float32)).shape, model.count()
+        ((2, 3), 67)
     """
 
     def __init__(self, *layers: Module) -> None:

@@ -130,6 +130,11 @@ class Conv2d(_Conv):
             `pad_by`.
 
     Shapes: x `(N, inputs, H, W)` or `(inputs, H, W)`; weight `(outputs, inputs/groups, *kernel)`, bias `(outputs,)`.
+
+    Example:
+        >>> layer = tl.nn.Conv2d(3, 8, 3, padding=1).init(0)
+        >>> layer.predict(np.ones((2, 3, 16, 16), np.float32)).shape
+        (2, 8, 16, 16)
     """
 
     d = 2

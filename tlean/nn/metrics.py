@@ -32,6 +32,10 @@ def accuracy(scores: Any, labels: Any) -> float:
     Args:
         scores: `(*k, C)`, or the classes themselves, `(*k,)`.
         labels: `(*k,)`, integer.
+
+    Example:
+        >>> tl.nn.accuracy(np.array([[0.1, 0.9], [0.8, 0.2]]), np.array([1, 1]))
+        0.5
     """
     found, true = _classes(scores, labels)
     return float((found == true).mean()) if len(true) else float("nan")

@@ -89,6 +89,11 @@ class BatchNorm(Module):
 
     Shapes: x `(N, C, *in)`, any number of spatial axes, none too. Buffers: running_mean, running_var, `(C,)`.
     Source: Ioffe & Szegedy 2015, algorithms 1 and 2.
+
+    Example:
+        >>> layer = tl.nn.BatchNorm(3).init(0)
+        >>> layer.predict(np.ones((2, 3, 4), np.float32)).shape, list(layer.named_state())
+        ((2, 3, 4), ['weight', 'bias', 'running_mean', 'running_var'])
     """
 
     track: bool
@@ -174,6 +179,11 @@ class MultiHeadAttention(Module):
         y, cache = attention(ops, x, cache=cache, position=i)              # of the tokens i, i + 1, …; in a loop the cache is a carry
 
     Source: Vaswani et al. 2017, section 3.2.
+
+    Example:
+        >>> layer = tl.nn.MultiHeadAttention(8, 2).init(0)
+        >>> layer.predict(np.ones((2, 5, 8), np.float32)).shape
+        (2, 5, 8)
     """
 
     heads: int

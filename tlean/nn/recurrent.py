@@ -272,6 +272,11 @@ class LSTM(Recurrent):
     i, f, o = σ(…), g = tanh(…), c ← f·c + i·g, h ← o·tanh(c).
 
     Source: Hochreiter & Schmidhuber 1997; Gers, Schmidhuber, Cummins 2000 for the forget gate.
+
+    Example:
+        >>> layer = tl.nn.LSTM(3, 5).init(0)
+        >>> layer.predict(np.ones((2, 7, 3), np.float32)).shape
+        (2, 7, 5)
     """
 
     _kind = LongShort()

@@ -31,6 +31,12 @@ class SGD(Optimizer):
     Raises: OptionError for an option outside its range, and as `Optimizer` does.
 
     Source: Sutskever et al. 2013, On the importance of initialization and momentum in deep learning.
+
+    Example:
+        >>> p = tl.Param([1.0, 2.0])
+        >>> tl.optim.SGD([p], lr=0.5).step([np.array([1.0, -1.0], np.float32)])
+        >>> p.get().tolist()
+        [0.5, 2.5]
     """
 
     def __init__(
@@ -201,6 +207,12 @@ class Adam(Optimizer):
     Raises: OptionError for an option outside its range.
 
     Source: Kingma & Ba 2015, algorithm 1; Reddi, Kale, Kumar 2018, algorithm 2; Loshchilov & Hutter 2019, algorithm 2.
+
+    Example:
+        >>> p = tl.Param([1.0, 2.0])
+        >>> tl.optim.Adam([p], lr=0.5).step([np.array([3.0, -0.1], np.float32)])
+        >>> p.get().numpy().round(4).tolist()
+        [0.5, 2.5]
     """
 
     def __init__(

@@ -178,6 +178,14 @@ class StepLR(Schedule):
         base: an optimiser, or a rate.
         step_size: the steps between two changes, at least 1.
         gamma: the factor of a change.
+
+    Example:
+        >>> optimizer = tl.optim.SGD([tl.Param([1.0])], lr=1.0)
+        >>> schedule = tl.optim.StepLR(optimizer, 2, gamma=0.1)
+        >>> for _ in range(4):
+        ...     schedule.step()
+        >>> round(optimizer.param_groups[0]["lr"], 4)
+        0.01
     """
 
     step_size: int
@@ -222,6 +230,14 @@ class CosineAnnealingLR(Schedule):
         eta_min: the lowest rate.
 
     Source: Loshchilov & Hutter 2017, SGDR, equation 5.
+
+    Example:
+        >>> optimizer = tl.optim.SGD([tl.Param([1.0])], lr=1.0)
+        >>> schedule = tl.optim.CosineAnnealingLR(optimizer, T_max=10)
+        >>> for _ in range(5):
+        ...     schedule.step()
+        >>> round(optimizer.param_groups[0]["lr"], 4)
+        0.5
     """
 
     T_max: int

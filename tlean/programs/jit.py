@@ -257,5 +257,10 @@ def jit(
 
     Raises: OptionError for another device, or if f is no function; DeviceError without such a device; when called, DeviceError for an op
         that cannot run there, CallError for arguments that f does not take.
+
+    Example:
+        >>> f = tl.jit(lambda x, *, scale=1.0: scale * x + 1)
+        >>> f(np.array([1.0, 2.0]), scale=3.0).tolist()
+        [4.0, 7.0]
     """
     return Jitted(f, seed, device, static_argnums, static_argnames)

@@ -42,7 +42,7 @@ def minimize(f: Callable[..., Any], x0: Any, args: Any = (), method: str | None 
 
     Example:
         >>> found = tl.scipy.minimize(lambda p: (p["a"] - 1.0) ** 2 + p["b"] ** 2, {"a": 3.0, "b": 4.0}, method="L-BFGS-B")
-        >>> found.x["a"].round(6)
+        >>> found.x["a"].item()
         1.0
     """
     _refuse("minimize", options, "jac", "hess", "hessp")

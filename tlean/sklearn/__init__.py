@@ -8,7 +8,7 @@ It needs scikit-learn: `pip install tlean[sklearn]`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,8 @@ except ImportError as _error:
     raise ImportError(f"tl.sklearn needs the package scikit-learn, 1.6 or newer: pip install 'tlean[sklearn]' ({_error})") from None
 
 from tlean import nn, optim
+from tlean.arguments import whole
+from tlean.errors import OptionError
 from tlean.train.fit import fit as train
 
 if TYPE_CHECKING:
@@ -64,14 +66,24 @@ class _Network(BaseEstimator):
 
     def _network(self, features: int, outputs: int) -> nn.Module:
         if self.model is not None:
-            return self.model(features, outputs)
-        widths = [features, *self.hidden]
+            # A network is a function too, of other arguments.
+            made = None if isinstance(self.model, nn.Module) or not callable(self.model) else self.model(features, outputs)
+            if not isinstance(made, nn.Module):
+                got = repr(self.model) if made is None else f"one that returns {made!r}"
+                raise OptionError(
+                    f"{type(self).__name__}: model must be a function (features, outputs) that makes a tl.nn.Module, got {got}"
+                )
+            return made
+        if isinstance(self.hidden, str | bytes) or not isinstance(self.hidden, Iterable):
+            raise OptionError(f"{type(self).__name__}: hidden must be a sequence of widths, as (64,), got {self.hidden!r}")
+        widths = [features, *(whole(f"{type(self).__name__}: a width in hidden", width, 1) for width in self.hidden)]
         layers: list[nn.Module] = []
         for a, b in pairwise(widths):
             layers += [nn.Linear(a, b), nn.Tanh()]
         return nn.Sequential(*layers, nn.Linear(widths[-1], outputs))
 
     def _trained(self, x: np.ndarray, targets: np.ndarray, outputs: int) -> None:
+        batch = whole(f"{type(self).__name__}: batch_size", self.batch_size, 1)
         seed = int(check_random_state(self.random_state).randint(1 << 31))
         network = self._network(x.shape[1], outputs)
         network.init(seed)
@@ -84,7 +96,7 @@ class _Network(BaseEstimator):
             self._loss,
             make,
             epochs=self.epochs,
-            batch_size=min(self.batch_size, len(x)),
+            batch_size=min(batch, len(x)),
             seed=seed,
             patience=self.patience,
             monitor="loss",

@@ -59,7 +59,7 @@ def odeint(
 
     Example:
         >>> tl.solvers.odeint(lambda t, y: -y, 1.0, np.array([0.0, 1.0])).tolist()
-        [1.0, 0.36787...]
+        [1.0, 0.367879]
     """
     if method not in METHODS:
         raise OptionError(f"odeint: method must be one of {', '.join(METHODS)}, got {method!r}")

@@ -89,6 +89,13 @@ def save(path: str | os.PathLike[str], tree: Mapping[str, Any] | None = None, /,
 
     Raises: OptionError for something that cannot be saved, or a folder or a device as the target; OSError if the file cannot be
         written, ImportError without safetensors.
+
+    Example:
+        >>> import os, tempfile
+        >>> path = os.path.join(tempfile.mkdtemp(), "run.safetensors")
+        >>> tl.save(path, model=tl.nn.Linear(2, 1).init(0), epoch=3)
+        >>> tl.load(path, model=tl.nn.Linear(2, 1))["epoch"]
+        3
     """
     safetensors = package()
     if not isinstance(tree, Mapping | None):
