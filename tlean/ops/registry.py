@@ -286,7 +286,6 @@ def defop(
     view: bool = False,
     random: bool = False,
     updates: bool = False,
-    effects: bool = False,
     broadcasts: bool = False,
     aliases: tuple[str, ...] = (),
     algebraic: bool = True,
@@ -296,8 +295,7 @@ def defop(
 
     Args:
         name: the op's name on every backend; a leading underscore marks an op that only rules call.
-        samples: a function that returns the `Sample`s (good and bad) that the tests run.
-        source: paper and equation, where the op has one.
+        samples, source: a function that returns the `Sample`s (good and bad) that the tests run; paper and equation, where there is one.
         optional: inputs that may be None.
         dtypes: the kinds of the inputs that are not "float" (see `tlean.dtypes`), such as `{"mask": "bool"}`.
         outputs: names of the outputs; more than one only for internal ops (`shape` then returns a list).
@@ -309,7 +307,6 @@ def defop(
         random: an input named `seed` may be None; the backend then draws the next seed of its stream.
         broadcasts: inputs of other shapes than the output's are stretched to it, by NumPy's rule.
         updates: every output may take the memory of the input at the same place (an optimiser's step in place).
-        effects: it does something beside its value, such as a check, and runs though nothing reads that.
         aliases: further names of the op.
         algebraic, differentiable: whether it can be computed in exact rational arithmetic; whether any gradient is not None by definition.
 
@@ -340,7 +337,7 @@ def defop(
             view=view,
             random=random,
             updates=updates,
-            effects=effects,
+            effects=getattr(cls, "effects", False),
             broadcasts=broadcasts,
             aliases=aliases,
             samples=samples,
