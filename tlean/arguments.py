@@ -47,6 +47,8 @@ def shape(who: str, value: Iterable[Any]) -> tuple[int, ...]:
     """A shape as a tuple of ints. Raises: ShapeError."""
     sizes = tuple(each(who, "sizes", value, ShapeError))
     try:
+        if isinstance(value, str | bytes | bytearray | dict | set | frozenset):
+            raise TypeError
         return tuple(map(operator.index, sizes))
     except TypeError:
         raise ShapeError(f"{who}: a shape must be a sequence of ints, got {value!r}") from None
@@ -70,14 +72,30 @@ def flag(who: str, name: str, value: Any) -> bool:
     """True or False; 0 and 1, and NumPy's Booleans, are taken for them. Raises: OptionError."""
     if type(value) is bool:
         return value
-    try:
-        if operator.index(value) in (0, 1):
-            return bool(value)
-    except TypeError:
-        # NumPy's Booleans are no integers.
-        if type(value).__name__ in ("bool", "bool_") and getattr(value, "shape", None) == ():
-            return bool(value)
-    raise OptionError(f"{who}: {name} must be True or False, got {type(value).__name__}")
+    found = _truth(value)
+    if found is None:
+        raise OptionError(f"{who}: {name} must be True or False, got {type(value).__name__}")
+    return found
+
+
+def _truth(value: Any) -> bool | None:
+    # None for what is no truth value, such as a word.
+    if getattr(value, "ndim", 0) == 0:
+        try:
+            if operator.index(value) in (0, 1):
+                return bool(value)
+        except TypeError:
+            # NumPy's Booleans are no integers.
+            if type(value).__name__ in ("bool", "bool_") or str(getattr(value, "dtype", "")) == "bool":
+                return bool(value)
+    return None
+
+
+def choice(who: str, name: str, value: Any, names: tuple[str, ...]) -> str:
+    """One of some words. Raises: OptionError."""
+    if not isinstance(value, str) or value not in names:
+        raise OptionError(f"{who}: {name} must be one of {', '.join(names)}, got {value!r}")
+    return value
 
 
 def seed(who: str, value: Any) -> int:
@@ -117,11 +135,13 @@ def whole(what: str, value: Any, low: int | None = None) -> int:
 
 
 def truth(what: str, value: Any) -> bool:
-    """Whether something is true. Raises: OptionError where that cannot be said, as of an array."""
-    try:
-        return bool(value)
-    except (TypeError, ValueError):
-        raise OptionError(f"{what} must be True or False, got {value!r}") from None
+    """As `flag`, with a message that has the value. Raises: OptionError."""
+    if value is True or value is False:
+        return value
+    found = _truth(value)
+    if found is None:
+        raise OptionError(f"{what} must be True or False, got {value!r}")
+    return found
 
 
 def parameters(rule: Any) -> tuple[tuple[str, ...], tuple[str, ...], bool]:

@@ -27,9 +27,15 @@ def size(shape: Sequence[int]) -> int:
 _MOST_AXES = 64
 
 
+#: What can be iterated over, and is no shape all the same.
+NO_SEQUENCES = (str, bytes, bytearray, dict, set, frozenset)
+
+
 def as_shape(value: object) -> Shape:
     """A shape from an int or a sequence of ints. Raises: ShapeError on anything else and on negative sizes."""
     try:
+        if isinstance(value, NO_SEQUENCES):
+            raise TypeError
         dims = (int(value),) if isinstance(value, int) else tuple(_exact_int(d) for d in value)  # type: ignore[attr-defined]
     except (TypeError, NotImplementedError):
         # A memoryview of several axes cannot be iterated over.
@@ -63,6 +69,8 @@ def normalize_axes(axis: int | Sequence[int] | None, ndim: int) -> Shape:
     if axis is None:
         return tuple(range(ndim))
     try:
+        if isinstance(axis, NO_SEQUENCES):
+            raise TypeError
         axes: Sequence[int] = tuple(axis) if isinstance(axis, Iterable) else (axis,)
     except (TypeError, NotImplementedError):
         # An array without axes, or a memoryview of several, cannot be iterated over.

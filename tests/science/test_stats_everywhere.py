@@ -118,7 +118,7 @@ def test_entropies_of_large_parameters():
 
 
 def test_the_table_is_whole():
-    """`docs/science.md` lists the functions, and every law of numbers has all of it."""
+    """The table of `docs/science.md` is that of the modules, and every law of numbers has every function."""
     for name in tl.stats.__all__:
         own = {*getattr(tl.stats, name).__all__}
         if name in ("dirichlet", "multivariate_normal"):

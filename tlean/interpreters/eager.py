@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tlean import errors, indexing
-from tlean._core.host import lapack
+from tlean._core import lapack
 from tlean._core.arena import install_errors
 from tlean._core.eager.accum import install_kernels
 from tlean._core.eager.eager import EagerOps, TensorRef, install, no_grad, without_tape

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from .. import functions as F
-from ..arguments import is_reference, whole
+from ..arguments import is_reference, truth, whole
+from ..dtypes import FLOATS
 from ..errors import OptionError, ShapeError
+from ..ops.arranging.axes import named_axes
 
 __all__ = ["cholesky_inverse", "lu_solve", "matrix_transpose", "norm", "tensorinv", "tensorsolve", "vector_norm"]
 
@@ -43,7 +45,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
 
     Raises: OptionError for another ord, and for an axis that is neither; ShapeError where x is no vector or matrix and ord says which norm.
     """
-    x = _array(x)
+    x, keepdims = _array(x), truth("norm: keepdims", keepdims)
     if axis is None and ord is None:
         found = F.norm(F.reshape(x, (-1,)))
         return F.reshape(found, (1,) * len(x.shape)) if keepdims else found
@@ -51,12 +53,12 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
         if len(x.shape) not in (1, 2):
             raise ShapeError(f"norm: x must be a vector or a matrix where ord is given without axis, got shape {tuple(x.shape)}")
         axis = tuple(range(len(x.shape)))
-    axes = (axis,) if hasattr(axis, "__index__") else tuple(axis)
+    axes = tuple(axis) if isinstance(axis, tuple | list) else (axis,)
     if len(axes) == 1:
         return vector_norm(x, 2 if ord is None else ord, axes[0], keepdims)
     if len(axes) != 2:
         raise OptionError(f"norm: axis must be one axis or two, got {axis!r}")
-    first, second = (whole("norm: axis", a) % len(x.shape) for a in axes)
+    first, second = named_axes(axes, len(x.shape))
     found = F.linalg_matrix_norm(F.moveaxis(x, (first, second), (-2, -1)), "fro" if ord is None else ord)
     for a in sorted((first, second)) if keepdims else ():
         found = F.expand_dims(found, a)
@@ -101,8 +103,12 @@ def lu_solve(factors: tuple[Any, Any], b: Any) -> Any:
         >>> tl.linalg.lu_solve(tl.linalg.lu_factor([[2.0, 1.0], [4.0, 0.0]]), [3.0, 4.0]).tolist()
         [1.0, 1.0]
     """
+    if not isinstance(factors, tuple | list) or len(factors) != 2 or any(not hasattr(f, "shape") for f in factors):
+        raise OptionError(f"lu_solve: factors must be the pair that lu_factor returns, got {type(factors).__name__}")
     packed, rows = factors
     b = _array(b)
+    if not b.shape or len(packed.shape) < 2:
+        raise ShapeError(f"lu_solve: packed must be (*k, n, n) and b (n,) or (*k, n, m), got {tuple(packed.shape)} and {tuple(b.shape)}")
     sides = F.expand_dims(b, -1) if len(b.shape) == 1 else b
     lead = np.broadcast_shapes(tuple(packed.shape)[:-2], tuple(sides.shape)[:-2])
     n, m = sides.shape[-2:]
@@ -122,6 +128,10 @@ def cholesky_inverse(factor: Any) -> Any:
         factor: L, `(*k, n, n)`, lower triangular.
     """
     factor = _array(factor)
+    if len(factor.shape) < 2 or factor.shape[-1] != factor.shape[-2]:
+        raise ShapeError(f"cholesky_inverse: factor must be (*k, n, n), got shape {tuple(factor.shape)}")
+    if str(factor.dtype) not in FLOATS:
+        factor = F.astype(factor, F.zeros(()).dtype)
     return F.linalg_cholesky_solve(F.eye(int(factor.shape[-1]), dtype=str(factor.dtype)), factor)
 
 

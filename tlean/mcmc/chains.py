@@ -6,11 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from tlean.errors import ShapeError
+from tlean.errors import DTypeError, ShapeError
+
+
+def _numbers(name: str, x: Any) -> np.ndarray:
+    try:
+        return np.asarray(x, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise DTypeError(f"{name}: x must be an array of numbers, got {type(x).__name__}") from None
 
 
 def _halves(name: str, x: Any) -> np.ndarray:
-    array = np.asarray(x, dtype=np.float64)
+    array = _numbers(name, x)
     if array.ndim < 2 or array.shape[1] < 4:
         raise ShapeError(f"{name}: x must be (chains, draws, ...) with 4 draws or more, got shape {array.shape}")
     half = array.shape[1] // 2
@@ -43,7 +50,7 @@ def effective_sample_size(x: Any) -> np.ndarray:
 
     Raises: ShapeError for fewer axes or draws.
     """
-    array = np.asarray(x, dtype=np.float64)
+    array = _numbers("effective_sample_size", x)
     _halves("effective_sample_size", array)
     chains, n = array.shape[:2]
     centered = array - array.mean(axis=1, keepdims=True)

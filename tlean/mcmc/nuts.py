@@ -10,10 +10,12 @@ import numpy as np
 
 from tlean import functions as F
 from tlean import tree
-from tlean.arguments import flag, whole
+from tlean.arguments import flag, is_reference, whole
+from tlean.arguments import seed as checked_seed
 from tlean.autodiff import value_and_grad
 from tlean.errors import OptionError
 from tlean.loops import scan, while_loop
+from tlean.programs.executable import signed_seed
 from tlean.rng import program_seed
 from tlean.solvers.vectors import Unknowns, solved
 
@@ -78,14 +80,15 @@ def nuts(
         >>> found.x.shape, bool(abs(found.x.numpy().mean()) < 0.3)
         ((200, 2), True)
     """
-    whole("nuts: draws", draws, 1)
-    whole("nuts: warmup", warmup, 0)
+    draws, warmup = whole("nuts: draws", draws, 1), whole("nuts: warmup", warmup, 0)
     if whole("nuts: max_depth", max_depth, 1) > 16:
         raise OptionError(f"nuts: max_depth must be at most 16, got {max_depth}")
     if not (isinstance(target, int | float) and 0.0 < target < 1.0):
         raise OptionError(f"nuts: target must be between 0 and 1, got {target!r}")
     dense = flag("nuts", "dense_mass", dense_mass)
     first = program_seed() if seed is None else seed
+    if not is_reference(first) and not hasattr(first, "dtype"):
+        first = np.int64(signed_seed(checked_seed("nuts", first)))
 
     def record(program: Any, x0: Any, args: tuple[Any, ...], seed: Any) -> Draws:
         unknowns = Unknowns("nuts", program, x0, args)
@@ -94,7 +97,7 @@ def nuts(
         return _chain(sampler, unknowns, (draws, warmup), F.astype(seed, "int64"), float(target), dense)
 
     # The seed as an input, so that one program serves many.
-    return solved("nuts", (log_density,), record, x0, args, np.int64(first) if isinstance(first, int) else first)
+    return solved("nuts", (log_density,), record, x0, args, first)
 
 
 def _chain(sampler: Sampler, unknowns: Unknowns, counts: tuple[int, int], seed: Any, target: float, dense: bool) -> Draws:

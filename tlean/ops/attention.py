@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from ..arguments import truth
 from ..errors import ShapeError
 from ..shapes import Shape, broadcast_shapes, size
 from .registry import Spec, defop
@@ -190,7 +191,7 @@ class ScaledDotProductAttention:
     """Scaled dot-product attention: y = softmax(Q Kᵀ/√h) V, the softmax along each row, blocked scores excluded."""
 
     def options(q, k, v, mask=None, *, causal=False):
-        return {"causal": bool(causal)}
+        return {"causal": truth("causal", causal)}
 
     def shape(q, k, v, mask, *, causal):
         return (*checked(q, k, v, mask)[:-1], v[-1])
@@ -231,7 +232,7 @@ class SdpaGrad:
     """
 
     def options(g, y, lse, q, k, v, mask=None, *, causal=False):
-        return {"causal": bool(causal)}
+        return {"causal": truth("causal", causal)}
 
     def shape(g, y, lse, q, k, v, mask, *, causal):
         checked(q, k, v, mask)

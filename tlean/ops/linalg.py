@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..arguments import truth
 from ..dtypes import IntegerForm
 from ..errors import ShapeError
 from ..shapes import Shape, broadcast_axes, broadcast_shapes, size
@@ -139,7 +140,7 @@ class Matmul:
     """Matrix product over the last two axes, with either operand read transposed where asked; leading axes broadcast."""
 
     def options(a, b, *, transpose_a=False, transpose_b=False):
-        return {"transpose_a": bool(transpose_a), "transpose_b": bool(transpose_b)}
+        return {"transpose_a": truth("transpose_a", transpose_a), "transpose_b": truth("transpose_b", transpose_b)}
 
     def shape(a, b, *, transpose_a, transpose_b):
         lead, m, n, _ = _product_sizes(a, b, transpose_a, transpose_b)

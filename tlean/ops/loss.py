@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ..arguments import truth
 from ..errors import OptionError, ShapeError
 from ..shapes import broadcast_shapes, size
 from .registry import defop, linear_jvp, no_gradient, no_tangent, whole
@@ -215,7 +216,7 @@ class OneHot:
     """
 
     def options(labels: Any, *, depth: int, ignore_index: Any = None, strict: bool = False, dtype: Any = None) -> Any:
-        return {"depth": depth, "ignore_index": ignore_index, "strict": bool(strict), "dtype": dtype}
+        return {"depth": depth, "ignore_index": ignore_index, "strict": truth("strict", strict), "dtype": dtype}
 
     def shape(labels: Any, *, depth: int, ignore_index: Any, strict: bool, dtype: Any) -> Any:
         return (*labels, depth)

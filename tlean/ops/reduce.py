@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..arguments import truth
 from ..dtypes import INTEGERS, IntegerForm
 from ..errors import ShapeError
 from ..shapes import Shape, normalize_axes, normalize_axis, reduced, size
@@ -37,7 +38,7 @@ def reduced_count(shape: Shape, axes: Shape) -> int:
 
 
 def _axis_options(x: Any, *, axis: Any, keepdims: bool = False) -> Any:
-    return {"axis": normalize_axes(axis, len(x)), "keepdims": bool(keepdims)}
+    return {"axis": normalize_axes(axis, len(x)), "keepdims": truth("keepdims", keepdims)}
 
 
 def spread(ops: Any, g: Any, shape: Shape, axis: Shape, keepdims: bool) -> Any:
@@ -224,7 +225,7 @@ class Argmax:
     """
 
     def options(x: Any, *, axis: Any = -1, keepdims: bool = False) -> Any:
-        return {"axis": normalize_axes(axis, len(x)), "keepdims": bool(keepdims)}
+        return {"axis": normalize_axes(axis, len(x)), "keepdims": truth("keepdims", keepdims)}
 
     def shape(x: Any, *, axis: Any, keepdims: bool) -> Any:
         _need_indexable(x, axis)

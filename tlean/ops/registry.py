@@ -286,7 +286,6 @@ def defop(
     view: bool = False,
     random: bool = False,
     updates: bool = False,
-    effects: bool = False,
     broadcasts: bool = False,
     aliases: tuple[str, ...] = (),
     algebraic: bool = True,
@@ -296,7 +295,7 @@ def defop(
 
     Args:
         name: the op's name on every backend; a leading underscore marks an op that only rules call.
-        samples: a function that returns the `Sample`s (good and bad) that the tests run.
+        samples, source: a function that returns the `Sample`s (good and bad) that the tests run; paper and equation, where there is one.
         optional: inputs that may be None.
         dtypes: the kinds of the inputs that are not "float" (see `tlean.dtypes`), such as `{"mask": "bool"}`.
         outputs: names of the outputs; more than one only for internal ops (`shape` then returns a list).
@@ -308,8 +307,7 @@ def defop(
         random: an input named `seed` may be None; the backend then draws the next seed of its stream.
         broadcasts: inputs of other shapes than the output's are stretched to it, by NumPy's rule.
         updates: every output may take the memory of the input at the same place (an optimiser's step in place).
-        effects: it does something beside its value, such as a check, and runs though nothing reads that.
-        aliases, source: further names of the op; paper and equation, where it has one.
+        aliases: further names of the op.
         algebraic, differentiable: whether it can be computed in exact rational arithmetic; whether any gradient is not None by definition.
 
     Raises: OptionError if the name is taken.
@@ -323,7 +321,6 @@ def defop(
         if rules.shape is None:
             raise OptionError(f"defop: {name} has no rule `shape`")
         inputs, options_names, variadic = parameters(rules.shape)
-        flags = {"view": view, "random": random, "updates": updates, "effects": effects, "broadcasts": broadcasts}
         _OPS[name] = op = OpDef(
             name=name,
             inputs=inputs,
@@ -337,7 +334,11 @@ def defop(
             out_dtype=out_dtype,
             integers=integers,
             kernel=kernel if isinstance(kernel, str) else name,
-            **flags,
+            view=view,
+            random=random,
+            updates=updates,
+            effects=getattr(cls, "effects", False),
+            broadcasts=broadcasts,
             aliases=aliases,
             samples=samples,
             source=source,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tlean import tree
-from tlean.arguments import flag
+from tlean.arguments import choice, flag, function
 from tlean.autodiff import jacfwd
 from tlean.errors import OptionError
 from tlean.solvers.vectors import flat
@@ -19,6 +19,7 @@ from .vectors import Vector, as_tuple, called
 
 #: Methods that use the Jacobian.
 IMPLICIT = ("Radau", "BDF", "LSODA")
+METHODS = ("RK23", "RK45", "DOP853", *IMPLICIT)
 
 
 def solve_ivp(
@@ -45,6 +46,13 @@ def solve_ivp(
     """
     if "jac" in options:
         raise OptionError("solve_ivp: derivatives must be left to the program, got jac")
+    function("solve_ivp", "f", f)
+    # SciPy also takes a class of steppers.
+    method = method if isinstance(method, type) else choice("solve_ivp", "method", method, METHODS)
+    try:
+        first, last = (float(t) for t in t_span)
+    except (TypeError, ValueError):
+        raise OptionError(f"solve_ivp: t_span must be two numbers, got {t_span!r}") from None
     vector, given = Vector("solve_ivp", y0), as_tuple(args)
 
     def program(t: Any, y: Any, *args: Any) -> Any:
@@ -58,7 +66,9 @@ def solve_ivp(
     elif method in IMPLICIT:
         jacobian = called(jacfwd(program, argnums=1))
         options["jac"] = lambda t, y: jacobian(np.float64(t), y, *given)
-    found = scipy("integrate").solve_ivp(lambda t, y: value(np.float64(t), y, *given), t_span, vector.start, method=method, **options)
+    found = scipy("integrate").solve_ivp(
+        lambda t, y: value(np.float64(t), y, *given), (first, last), vector.start, method=method, **options
+    )
     states = [vector.back(column) for column in found.y.T]
     found.states = tree.map(lambda *leaves: np.stack(leaves), *states) if states else None
     return found

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tlean.arguments import flag
+from tlean.arguments import choice, flag, function
 from tlean.autodiff import hessian, hvp, jacfwd, jacrev, value_and_grad
 from tlean.errors import OptionError
 from tlean.sparse.host import scipy
@@ -19,6 +19,13 @@ from .vectors import Vector, as_tuple, called
 WITHOUT = ("nelder-mead", "powell", "cobyla", "cobyqa")
 PRODUCTS = ("newton-cg", "trust-ncg", "trust-krylov", "trust-constr")
 MATRICES = ("dogleg", "trust-exact")
+MINIMA = (*WITHOUT, *PRODUCTS, *MATRICES, "cg", "bfgs", "l-bfgs-b", "tnc", "slsqp")
+ROOTS = ("hybr", "lm", "broyden1", "broyden2", "anderson", "linearmixing", "diagbroyden", "excitingmixing", "krylov", "df-sane")
+
+
+def _method(who: str, method: Any, names: tuple[str, ...]) -> Any:
+    # In small letters, as SciPy compares them.
+    return choice(who, "method", method.lower() if isinstance(method, str) else method, names)
 
 
 def _refuse(name: str, options: dict[str, Any], *names: str) -> None:
@@ -46,9 +53,11 @@ def minimize(f: Callable[..., Any], x0: Any, args: Any = (), method: str | None 
         1.0
     """
     _refuse("minimize", options, "jac", "hess", "hessp")
+    function("minimize", "f", f)
     vector, given = Vector("minimize", x0), as_tuple(args)
     program = vector.scalar(f)
-    kind = method.lower() if isinstance(method, str) else method
+    # SciPy also takes a function, which minimises.
+    kind = method if method is None or callable(method) else _method("minimize", method, MINIMA)
     if kind in WITHOUT:
         value = called(program)
         found = scipy("optimize").minimize(lambda x: float(value(x, *given)), vector.start, method=method, **options)
@@ -98,9 +107,11 @@ def root(f: Callable[..., Any], x0: Any, args: Any = (), method: str = "hybr", *
     Raises: OptionError for a Jacobian among the options, and where SciPy is not installed; DTypeError for a guess that is no number.
     """
     _refuse("root", options, "jac")
+    function("root", "f", f)
+    kind = _method("root", method, ROOTS)
     vector = Vector("root", x0)
     value, jacobian = _with_jacobian(vector, f, as_tuple(args))
-    if str(method).lower() in ("hybr", "lm"):
+    if kind in ("hybr", "lm"):
         options["jac"] = jacobian
     found = scipy("optimize").root(value, vector.start, method=method, **options)
     found.x = vector.back(found.x)
@@ -121,6 +132,7 @@ def least_squares(f: Callable[..., Any], x0: Any, args: Any = (), sparse: bool =
     Raises: OptionError for a Jacobian among the options, and where SciPy is not installed; DTypeError for a guess that is no number.
     """
     _refuse("least_squares", options, "jac")
+    function("least_squares", "f", f)
     vector = Vector("least_squares", x0)
     value, jacobian = _with_jacobian(vector, f, as_tuple(args), flag("least_squares", "sparse", sparse))
     found = scipy("optimize").least_squares(value, vector.start, jac=jacobian, **options)

@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import functions as F
 from .. import tree
-from ..arguments import is_reference, truth, whole
+from ..arguments import choice, is_reference, truth, whole
 from ..autodiff import jacfwd
 from ..errors import OptionError, ShapeError
 from ..loops import fori_loop, scan, while_loop
@@ -61,8 +61,7 @@ def odeint(
         >>> tl.solvers.odeint(lambda t, y: -y, 1.0, np.array([0.0, 1.0])).tolist()
         [1.0, 0.367879]
     """
-    if method not in METHODS:
-        raise OptionError(f"odeint: method must be one of {', '.join(METHODS)}, got {method!r}")
+    choice("odeint", "method", method, tuple(METHODS))
     whole("odeint: steps", steps, 1)
     adjoint = truth("odeint: adjoint", adjoint)
     if max_steps is not None:

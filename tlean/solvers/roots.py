@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import functions as F
-from ..arguments import whole
+from ..arguments import choice, whole
 from ..autodiff import jvp
-from ..errors import OptionError, ShapeError
+from ..errors import ShapeError
 from ..loops import while_loop
 from .implicit import root_at
 from .linear import cg, gmres
@@ -44,8 +44,7 @@ def newton_krylov(
         >>> round(tl.solvers.newton_krylov(lambda x, a: x * x - a, 1.0, 2.0).x.item(), 4)
         1.4142
     """
-    if linear not in ("gmres", "cg"):
-        raise OptionError(f"newton_krylov: linear must be 'gmres' or 'cg', got {linear!r}")
+    choice("newton_krylov", "linear", linear, ("gmres", "cg"))
     max_steps, restart = whole("newton_krylov: max_steps", max_steps, 1), whole("newton_krylov: restart", restart, 1)
 
     def record(program: Any, x0: Any, args: tuple[Any, ...]) -> Solution:

@@ -7,7 +7,7 @@ from typing import Any
 
 from .. import functions as F
 from .. import tree
-from ..arguments import whole
+from ..arguments import function, whole
 from ..errors import OptionError
 from ..implicit import custom_root
 from .linear import cg
@@ -38,6 +38,7 @@ def custom_linear_solve(product: Callable[[Any], Any], b: Any, solve: Callable[.
 
         return custom_root(equation, tree.map(F.zeros_like, b), lambda _, x: solve(product, b), solve)
 
+    function("custom_linear_solve", "solve", solve)
     return solved("custom_linear_solve", (product,), record, b)
 
 

@@ -69,7 +69,6 @@ def sf(x: Any, a: Any, b: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     return F.betaincc(a, b, z)
 
 
-@needs(a=POSITIVE, b=POSITIVE, scale=POSITIVE, loc=KNOWN)
 def logcdf(x: Any, a: Any, b: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The logarithm of `cdf`.
 
@@ -79,7 +78,6 @@ def logcdf(x: Any, a: Any, b: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     return log_share(cdf(x, a, b, loc, scale), sf(x, a, b, loc, scale))
 
 
-@needs(a=POSITIVE, b=POSITIVE, scale=POSITIVE, loc=KNOWN)
 def logsf(x: Any, a: Any, b: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The logarithm of `sf`.
 

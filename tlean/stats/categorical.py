@@ -8,9 +8,18 @@ from typing import Any
 import numpy as np
 
 from .. import functions as F
+from ..errors import ShapeError
 from .values import within
 
 __all__ = ["cdf", "entropy", "isf", "logcdf", "logpmf", "logsf", "mean", "pmf", "ppf", "rvs", "sf", "var"]
+
+
+def _scores(logits: Any) -> Any:
+    # Raises: ShapeError for a number.
+    logits = logits if hasattr(logits, "shape") else np.asarray(logits)
+    if not logits.shape:
+        raise ShapeError("categorical: logits must have an axis of classes, got a number")
+    return logits
 
 
 def logpmf(k: Any, logits: Any) -> Any:
@@ -21,7 +30,7 @@ def logpmf(k: Any, logits: Any) -> Any:
         logits: `(*b, n)`; both broadcast.
 
     """
-    scores = F.log_softmax(logits)
+    scores = F.log_softmax(_scores(logits))
     classes = int(scores.shape[-1])
     shape = np.broadcast_shapes(tuple(scores.shape)[:-1], np.shape(k) if not hasattr(k, "shape") else tuple(k.shape))
     if tuple(scores.shape)[:-1] != shape:
@@ -75,7 +84,7 @@ def cdf(k: Any, logits: Any) -> Any:
         k: `b`, integers.
         logits: `(*b, n)`; both broadcast.
     """
-    return _at(F.cumsum(F.softmax(logits), axis=-1), k, 0.0, 1.0)
+    return _at(F.cumsum(F.softmax(_scores(logits)), axis=-1), k, 0.0, 1.0)
 
 
 def sf(k: Any, logits: Any) -> Any:
@@ -85,7 +94,7 @@ def sf(k: Any, logits: Any) -> Any:
         k: `b`, integers.
         logits: `(*b, n)`; both broadcast.
     """
-    return _at(_beyond(F.softmax(logits), lambda p: F.cumsum(p, axis=-1)), k, 1.0, 0.0)
+    return _at(_beyond(F.softmax(_scores(logits)), lambda p: F.cumsum(p, axis=-1)), k, 1.0, 0.0)
 
 
 def logcdf(k: Any, logits: Any) -> Any:
@@ -95,7 +104,7 @@ def logcdf(k: Any, logits: Any) -> Any:
         k: `b`, integers.
         logits: `(*b, n)`; both broadcast.
     """
-    return _at(F.cumlogsumexp(F.log_softmax(logits), axis=-1), k, -math.inf, 0.0)
+    return _at(F.cumlogsumexp(F.log_softmax(_scores(logits)), axis=-1), k, -math.inf, 0.0)
 
 
 def logsf(k: Any, logits: Any) -> Any:
@@ -105,7 +114,7 @@ def logsf(k: Any, logits: Any) -> Any:
         k: `b`, integers.
         logits: `(*b, n)`; both broadcast.
     """
-    return _at(_beyond(F.log_softmax(logits), lambda p: F.cumlogsumexp(p, axis=-1)), k, 0.0, -math.inf)
+    return _at(_beyond(F.log_softmax(_scores(logits)), lambda p: F.cumlogsumexp(p, axis=-1)), k, 0.0, -math.inf)
 
 
 def ppf(q: Any, logits: Any) -> Any:
@@ -115,7 +124,7 @@ def ppf(q: Any, logits: Any) -> Any:
         q: `b`, 0 … 1.
         logits: `(*b, n)`; both broadcast.
     """
-    sums = F.cumsum(F.softmax(logits), axis=-1)[..., :-1]
+    sums = F.cumsum(F.softmax(_scores(logits)), axis=-1)[..., :-1]
     return F.sum(F.less(sums, F.expand_dims(q, -1)), axis=-1)
 
 
@@ -126,7 +135,7 @@ def isf(q: Any, logits: Any) -> Any:
         q: `b`, 0 … 1.
         logits: `(*b, n)`; both broadcast.
     """
-    beyond = _beyond(F.softmax(logits), lambda p: F.cumsum(p, axis=-1))[..., :-1]
+    beyond = _beyond(F.softmax(_scores(logits)), lambda p: F.cumsum(p, axis=-1))[..., :-1]
     return F.sum(F.greater(beyond, F.expand_dims(q, -1)), axis=-1)
 
 
@@ -136,7 +145,7 @@ def entropy(logits: Any) -> Any:
     Args:
         logits: `(*b, n)`.
     """
-    logs = F.log_softmax(logits)
+    logs = F.log_softmax(_scores(logits))
     shares = F.exp(logs)
     return -F.sum(F.where(F.equal(shares, 0.0), 0.0, shares * F.where(F.equal(shares, 0.0), 0.0, logs)), axis=-1)
 
@@ -147,7 +156,7 @@ def mean(logits: Any) -> Any:
     Args:
         logits: `(*b, n)`.
     """
-    shares = F.softmax(logits)
+    shares = F.softmax(_scores(logits))
     return F.sum(shares * F.arange(0, int(shares.shape[-1]), dtype=str(shares.dtype)), axis=-1)
 
 
@@ -157,6 +166,6 @@ def var(logits: Any) -> Any:
     Args:
         logits: `(*b, n)`.
     """
-    shares = F.softmax(logits)
+    shares = F.softmax(_scores(logits))
     classes = F.arange(0, int(shares.shape[-1]), dtype=str(shares.dtype))
     return F.sum(shares * F.square(classes - F.expand_dims(mean(logits), -1)), axis=-1)

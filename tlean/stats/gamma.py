@@ -72,7 +72,6 @@ def sf(x: Any, a: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     return F.gammaincc(a, z)
 
 
-@needs(a=POSITIVE, scale=POSITIVE, loc=KNOWN)
 def logcdf(x: Any, a: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The logarithm of `cdf`.
 
@@ -82,7 +81,6 @@ def logcdf(x: Any, a: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     return log_share(cdf(x, a, loc, scale), sf(x, a, loc, scale))
 
 
-@needs(a=POSITIVE, scale=POSITIVE, loc=KNOWN)
 def logsf(x: Any, a: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The logarithm of `sf`.
 

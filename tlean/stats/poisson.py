@@ -73,7 +73,6 @@ def sf(k: Any, mu: Any) -> Any:
     return F.where(below, 1.0, F.gammainc(k + 1.0, mu))
 
 
-@needs(mu=AT_LEAST_0)
 def logcdf(k: Any, mu: Any) -> Any:
     """The logarithm of `cdf`.
 
@@ -83,7 +82,6 @@ def logcdf(k: Any, mu: Any) -> Any:
     return log_share(cdf(k, mu), sf(k, mu))
 
 
-@needs(mu=AT_LEAST_0)
 def logsf(k: Any, mu: Any) -> Any:
     """The logarithm of `sf`.
 

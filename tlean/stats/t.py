@@ -83,7 +83,6 @@ def sf(x: Any, df: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     return F.stdtr(df, (loc - x) / scale)
 
 
-@needs(df=POSITIVE, scale=POSITIVE, loc=KNOWN)
 def logcdf(x: Any, df: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The logarithm of `cdf`.
 
@@ -93,7 +92,6 @@ def logcdf(x: Any, df: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     return log_share(cdf(x, df, loc, scale), sf(x, df, loc, scale))
 
 
-@needs(df=POSITIVE, scale=POSITIVE, loc=KNOWN)
 def logsf(x: Any, df: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The logarithm of `sf`.
 

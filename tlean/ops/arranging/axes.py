@@ -6,7 +6,7 @@ from operator import index
 from typing import Any
 
 from ...errors import OptionError, ShapeError, completing
-from ...shapes import Shape, normalize_axis
+from ...shapes import NO_SEQUENCES, Shape, normalize_axis
 from ..registry import array, composite
 
 
@@ -15,12 +15,14 @@ def ints(value: Any) -> Shape:
     try:
         return (index(value),)
     except TypeError:
+        if isinstance(value, NO_SEQUENCES):
+            raise
         return tuple(index(v) for v in value)
 
 
 def is_sequence(value: Any) -> bool:
     """Whether an argument is a sequence where an int may be. An array of integers has `__index__` whatever its axes."""
-    return not hasattr(value, "__index__") or bool(getattr(value, "shape", None))
+    return not isinstance(value, NO_SEQUENCES) and (not hasattr(value, "__index__") or bool(getattr(value, "shape", None)))
 
 
 def named_axes(axis: Any, n: int) -> Shape:

@@ -28,6 +28,8 @@ def _fitted(ops: Any, x: Any, axis: int, n: int) -> Any:
 
 def _axes(s: Any, axes: Any, shape: Shape) -> tuple[Shape, Shape]:
     # The axes that are transformed, each once, and their lengths.
+    if s is not None and not is_sequence(s):
+        raise OptionError(f"s must be a sequence of ints, not {s!r}")
     if axes is None:
         many = len(shape) if s is None else len(tuple(s))
         if many > len(shape):

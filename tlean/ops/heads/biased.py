@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...arguments import truth
 from ...errors import ShapeError
 from ...shapes import Shape, size
 from ..attention import Weights, checked, place
@@ -69,7 +70,7 @@ class Attention:
     """Attention: y = softmax(scale Q Kᵀ + bias) V, the softmax along each row, blocked scores excluded."""
 
     def options(q, k, v, mask, bias, *, causal, scale):
-        return {"causal": bool(causal), "scale": float(scale)}
+        return {"causal": truth("causal", causal), "scale": float(scale)}
 
     def shape(q, k, v, mask, bias, *, causal, scale):
         _check(q, k, v, mask, bias)
@@ -111,7 +112,7 @@ class AttentionGrad:
     """The gradients of `_attention` to q, k and v; y and lse are hints."""
 
     def options(g, y, lse, q, k, v, mask, bias, *, causal, scale):
-        return {"causal": bool(causal), "scale": float(scale)}
+        return {"causal": truth("causal", causal), "scale": float(scale)}
 
     def shape(g, y, lse, q, k, v, mask, bias, *, causal, scale):
         _check(q, k, v, mask, bias)
@@ -136,7 +137,7 @@ class AttentionBiasGrad:
     """The gradient of `_attention` to its bias: that of the scores, summed where the bias broadcasts; y and lse are hints."""
 
     def options(g, y, lse, q, k, v, mask, bias, *, causal, scale):
-        return {"causal": bool(causal), "scale": float(scale)}
+        return {"causal": truth("causal", causal), "scale": float(scale)}
 
     def shape(g, y, lse, q, k, v, mask, bias, *, causal, scale):
         _check(q, k, v, mask, bias)

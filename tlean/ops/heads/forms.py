@@ -6,7 +6,7 @@ import math
 from functools import partial
 from typing import Any
 
-from ...arguments import is_reference
+from ...arguments import is_reference, truth
 from ...dtypes import FLOATS
 from ...errors import DTypeError, OptionError, ShapeError, completing
 from ..attention import Weights, checked
@@ -76,7 +76,7 @@ def scaled_dot_product_attention(
         kept = None if dropout is None else number("dropout", dropout, 0.0)
         attend = partial(_dropped, p=kept, seed=seed) if kept else of_record
         if not enable_gqa:
-            y = attend(ops, q, k, v, allowed, bias, bool(causal), factor)
+            y = attend(ops, q, k, v, allowed, bias, truth("causal", causal), factor)
             return y if name is None else ops.reshape(y, tuple(y.shape), name=name)
         if not len(q.shape) == len(k.shape) == len(v.shape) >= 3 or k.shape[-3] != v.shape[-3]:
             raise ShapeError("q, k and v must have equally many axes, at least three, and k and v equally many heads, with enable_gqa")
@@ -92,5 +92,5 @@ def scaled_dot_product_attention(
             return ops.reshape(y, (*y.shape[:-3], q.shape[-3], n, y.shape[-1]), name=name)
         wide = ops.reshape(q, (*q.shape[:-3], groups, each, *q.shape[-2:]))
         k, v = (ops.reshape(x, (*x.shape[:-2], 1, *x.shape[-2:])) for x in (k, v))
-        y = attend(ops, wide, k, v, _apart(ops, allowed, groups, each), _apart(ops, bias, groups, each), bool(causal), factor)
+        y = attend(ops, wide, k, v, _apart(ops, allowed, groups, each), _apart(ops, bias, groups, each), truth("causal", causal), factor)
         return ops.reshape(y, (*y.shape[:-4], q.shape[-3], *y.shape[-2:]), name=name)

@@ -11,6 +11,7 @@ import struct
 from collections.abc import Sequence
 from typing import Any
 
+from ...arguments import truth
 from ...errors import OptionError, ShapeError, completing
 from ...shapes import Shape, per_axis
 from ..losses.reductions import number
@@ -142,8 +143,8 @@ def interpolate(
         smooth = mode not in ("nearest", "nearest-exact", "area")
         if align_corners is not None and not smooth:
             raise OptionError("align_corners must be left out with modes nearest, nearest-exact and area")
-        out, factors = _scales(x, size, scale_factor, bool(recompute_scale_factor))
-        d, align = len(out), bool(align_corners)
+        out, factors = _scales(x, size, scale_factor, truth("recompute_scale_factor", recompute_scale_factor))
+        d, align = len(out), truth("align_corners", align_corners)
         if d not in _AXES[mode]:
             raise ShapeError(f"x must have {' or '.join(map(str, _AXES[mode]))} spatial axes for mode {mode}, not {d}")
         if mode == "area":

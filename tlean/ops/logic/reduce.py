@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...arguments import truth
 from ...dtypes import TRUTH
 from ...shapes import Shape, normalize_axes, reduced
 from ..reduce import runs_params
@@ -31,7 +32,7 @@ def _samples() -> list[Sample]:
 def _reduction(name: str, doc: str) -> OpDef:
     class Reduction:
         def options(x: Shape, *, axis: Any = None, keepdims: bool = False) -> dict[str, Any]:
-            return {"axis": normalize_axes(axis, len(x)), "keepdims": bool(keepdims)}
+            return {"axis": normalize_axes(axis, len(x)), "keepdims": truth("keepdims", keepdims)}
 
         def shape(x: Shape, *, axis: Any, keepdims: bool) -> Shape:
             return reduced(x, axis, keepdims)

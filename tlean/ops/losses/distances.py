@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ...arguments import truth
 from ...errors import completing
 from ...shapes import Shape, normalize_axis
 from ..registry import array, composite
@@ -30,7 +31,7 @@ def pairwise_distance(
     """The p-norm of a − b + eps along the last axis."""
     a, b = array(ops, a, "pairwise_distance: a"), array(ops, b, "pairwise_distance: b")
     with completing("pairwise_distance", a=a, b=b, p=p, eps=eps, keepdims=keepdims):
-        d = _distance(ops, a, b, number("p", p, 1.0), number("eps", eps), bool(keepdims))
+        d = _distance(ops, a, b, number("p", p, 1.0), number("eps", eps), truth("keepdims", keepdims))
         return reduced(ops, d, "none", name)
 
 

@@ -19,12 +19,14 @@ def _samples() -> list[Any]:
     ]  # fmt: skip
 
 
-@defop("_linalg_require", kernel=Lapack("require"), optional=("b",), effects=True, samples=_samples)
+@defop("_linalg_require", kernel=Lapack("require"), optional=("b",), samples=_samples)
 class Require:
     """y, what `op` made of the matrices a and of b; LinAlgError where there is a NaN that neither of them had.
 
     `need` is what a matrix must be. The error names the first one that is not.
     """
+
+    effects = True
 
     def options(y, a, b, *, op, need):
         return {"op": str(op), "need": str(need)}

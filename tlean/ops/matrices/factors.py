@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...arguments import truth
 from ...errors import ShapeError
 from ...shapes import Shape, size
 from ..linalg import summed_to
@@ -117,7 +118,11 @@ class SolveTriangular:
     """y with T y = b, for the upper or lower triangle T of a, or its transpose; where asked its diagonal counts as ones."""
 
     def options(a, b, *, lower=False, transpose=False, unit_diagonal=False):
-        return {"lower": bool(lower), "transpose": bool(transpose), "unit_diagonal": bool(unit_diagonal)}
+        return {
+            "lower": truth("lower", lower),
+            "transpose": truth("transpose", transpose),
+            "unit_diagonal": truth("unit_diagonal", unit_diagonal),
+        }
 
     def shape(a, b, *, lower, transpose, unit_diagonal):
         return _need_sides(a, b)
@@ -194,7 +199,7 @@ class Solve:
     """y with A y = b, for square matrices a or their transposes."""
 
     def options(a, b, factors, *, transpose=False):
-        return {"transpose": bool(transpose)}
+        return {"transpose": truth("transpose", transpose)}
 
     def shape(a, b, factors, *, transpose):
         out = _need_sides(a, b)

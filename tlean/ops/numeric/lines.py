@@ -117,6 +117,10 @@ def ediff1d(ops: Any, x: Any, to_end: Any = None, to_begin: Any = None, *, name:
 # Polynomials and convolutions -------------------------------------------------------------------------------------------
 
 
+#: Of `vander`, which is a node for each power.
+_MOST_POWERS = 10_000
+
+
 @composite
 def vander(ops: Any, x: Any, n: int | None = None, increasing: bool = False, *, name: str | None = None) -> Any:
     """The powers of each element along a last axis."""
@@ -125,8 +129,8 @@ def vander(ops: Any, x: Any, n: int | None = None, increasing: bool = False, *, 
         if not x.shape:
             raise ShapeError("x must have an axis")
         count = x.shape[-1] if n is None else whole("n", n)
-        if count < 0:
-            raise OptionError("n must be at least 0")
+        if not 0 <= count <= _MOST_POWERS:
+            raise OptionError(f"n must be at least 0 and at most {_MOST_POWERS}")
         upwards = truth("increasing", increasing)
     if not count:
         return ops.zeros_like(x, shape=(*x.shape, 0), name=name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ...arguments import truth
 from ...dtypes import INTEGERS
 from ...errors import OptionError, ShapeError, completing
 from ...shapes import normalize_axes, normalize_axis, reduced, size, stretching
@@ -95,7 +96,7 @@ def _quantile(ops: Any, op: str, x: Any, q: float, axis: Any, keepdims: bool, na
         if not 0 <= number(q, "q") <= 1:
             raise OptionError("q must be between 0 and 1")
         axes = normalize_axes(axis, len(x.shape))
-        target, n = reduced(tuple(x.shape), axes, bool(keepdims)), size(tuple(x.shape[k] for k in axes))
+        target, n = reduced(tuple(x.shape), axes, truth("keepdims", keepdims)), size(tuple(x.shape[k] for k in axes))
         if not n:
             raise ShapeError("takes at least one element along the reduced axes")
     if str(x.dtype) in INTEGERS:
@@ -156,6 +157,6 @@ def kthvalue(ops: Any, x: Any, k: int, axis: int = -1, keepdims: bool = False, *
     starts = tuple(whole("k", k) - 1 if i == at else 0 for i in range(len(x.shape)))
     stops = tuple(whole("k", k) if i == at else d for i, d in enumerate(x.shape))
     places = ops.slice(ops.argsort(x, at), starts, stops)
-    target = reduced(tuple(x.shape), (at,), bool(keepdims))
+    target = reduced(tuple(x.shape), (at,), truth("keepdims", keepdims))
     values = ops.take_along_axis(x, places, at)
     return ops.reshape(values, target, name=name), ops.reshape(places, target)

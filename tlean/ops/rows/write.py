@@ -5,6 +5,7 @@ from __future__ import annotations
 from operator import index
 from typing import Any
 
+from ...arguments import truth
 from ...dtypes import ANY, INTEGERS, SIZES, IntegerForm
 from ...errors import IndexRangeError, OptionError, ShapeError
 from ...shapes import Shape, as_shape, normalize_axis, size
@@ -202,7 +203,7 @@ class Chain:
     """
 
     def options(a, b, link, *, axis, backwards=False):
-        return {"axis": normalize_axis(axis, len(a)), "backwards": bool(backwards)}
+        return {"axis": normalize_axis(axis, len(a)), "backwards": truth("backwards", backwards)}
 
     def shape(a, b, link, *, axis, backwards):
         if a != b or link != (a[axis],):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from ...arguments import truth
 from ...errors import OptionError, completing
 from ...shapes import normalize_axes, reduced, size
 from ..reduce import reversing
@@ -91,7 +92,7 @@ def logsumexp(ops: Any, x: Any, axis: Any = -1, keepdims: bool = False, name: st
     x = array(ops, x, "logsumexp: x")
     shape = tuple(x.shape)
     with completing("logsumexp", x=x, axis=axis, keepdims=keepdims):
-        axes, kept = normalize_axes(axis, len(shape)), bool(keepdims)
+        axes, kept = normalize_axes(axis, len(shape)), truth("keepdims", keepdims)
     if not axes:
         return ops.reshape(x, shape, name=name)
     low, high = axes[0], axes[-1] + 1

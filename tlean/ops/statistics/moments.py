@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ...arguments import truth
 from ...errors import OptionError, ShapeError, TleanError, complete, describe
 from ...shapes import Shape, normalize_axes, reduced, size
 from ..elementwise import Formula, declare_gradient, number
@@ -15,7 +16,7 @@ from ..samples import Arr, bad, good
 
 
 def _options(x, *, axis=None, keepdims=False):
-    return {"axis": normalize_axes(axis, len(x)), "keepdims": bool(keepdims)}
+    return {"axis": normalize_axes(axis, len(x)), "keepdims": truth("keepdims", keepdims)}
 
 
 def _kept(ops: Any, g: Any, shape: Shape, axis: Shape) -> Any:

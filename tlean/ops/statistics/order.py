@@ -5,6 +5,7 @@ from __future__ import annotations
 from numbers import Real
 from typing import Any
 
+from ...arguments import truth
 from ...dtypes import ANY, INTEGERS
 from ...errors import OptionError, ShapeError, completing
 from ...shapes import Shape, normalize_axes, normalize_axis, reduced, size
@@ -30,7 +31,7 @@ def _places(ops: Any, index: Any, shape: Shape, axis: int | None) -> Any:
 
 class _Sorted:
     def options(x, *, axis=-1, descending=False):
-        return {"axis": None if axis is None else normalize_axis(axis, len(x)), "descending": bool(descending)}
+        return {"axis": None if axis is None else normalize_axis(axis, len(x)), "descending": truth("descending", descending)}
 
     def shape(x, *, axis, descending):
         _need_short(x, axis)
@@ -93,7 +94,7 @@ class TopkIndex:
         axis, k = normalize_axis(axis, len(x)), whole("k", k)
         if not 0 <= k <= x[axis]:
             raise OptionError(f"k must be between 0 and the {x[axis]} elements of the axis")
-        return {"k": k, "axis": axis, "largest": bool(largest)}
+        return {"k": k, "axis": axis, "largest": truth("largest", largest)}
 
     def shape(x, *, k, axis, largest):
         _need_short(x, axis)
@@ -227,7 +228,7 @@ def _quantiles(ops: Any, op: str, x: Any, q: Any, axis: Any, keepdims: bool, met
     shape = tuple(x.shape)
     with completing(op, x=x, q=q, axis=axis, method=method):
         levels, form, axes = _checked(x, q, axis, method)
-        target = reduced(shape, axes, bool(keepdims))
+        target = reduced(shape, axes, truth("keepdims", keepdims))
     ordered = ops.sort(_last(ops, x, axes))
     values = [_between(ops, ordered, level, method) for level in levels]
     if not form:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...arguments import truth
 from ...dtypes import ANY
 from ...errors import OptionError, ShapeError, complete, describe
 from ...shapes import Shape, normalize_axis, size
@@ -42,7 +43,7 @@ class Recurrence:
     """A linear recurrence along an axis: y[j] = b[j] + a[j]·y[j − 1]; with a[j − 1] where it lags, and with j + 1 in reverse."""
 
     def options(a, b, *, axis, lagged=False, reverse=False):
-        return {"axis": normalize_axis(axis, len(a)), "lagged": bool(lagged), "reverse": bool(reverse)}
+        return {"axis": normalize_axis(axis, len(a)), "lagged": truth("lagged", lagged), "reverse": truth("reverse", reverse)}
 
     def shape(a, b, *, axis, lagged, reverse):
         if a != b:
@@ -97,7 +98,7 @@ class RunningProduct:
     """Running product along an axis, from its end in reverse; without the element itself where it is exclusive."""
 
     def options(x, *, axis, exclusive=False, reverse=False):
-        return {"axis": normalize_axis(axis, len(x)), "exclusive": bool(exclusive), "reverse": bool(reverse)}
+        return {"axis": normalize_axis(axis, len(x)), "exclusive": truth("exclusive", exclusive), "reverse": truth("reverse", reverse)}
 
     def shape(x, *, axis, exclusive, reverse):
         return x

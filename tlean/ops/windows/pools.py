@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ...arguments import is_reference
+from ...arguments import is_reference, truth
 from ...dtypes import FLOATS
 from ...errors import OptionError, ShapeError, completing
 from ...shapes import Shape, per_axis, size
@@ -57,7 +57,7 @@ def _window(x: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_
         raise ShapeError("kernel, stride and dilation must be at least 1")
     if any(not 0 <= 2 * p <= r * (k - 1) + 1 for p, k, r in zip(padding, kernel, dilation, strict=True)):
         raise ShapeError("padding must be at least 0 and at most half of what the kernel spans")
-    out = tuple(_size(*axis, bool(ceil_mode)) for axis in zip(sizes, kernel, stride, padding, dilation, strict=True))
+    out = tuple(_size(*axis, truth("ceil_mode", ceil_mode)) for axis in zip(sizes, kernel, stride, padding, dilation, strict=True))
     if min(out) < 1:
         raise ShapeError("the kernel must fit the padded input")
     return _Window(kernel, stride, padding, dilation, sizes, out)
@@ -287,4 +287,4 @@ def avg_pool(
         if divisor is not None:
             return ops.scale(y, size(w.kernel) / divisor, name=name)
         axes = zip(w.out, w.sizes, w.kernel, w.stride, w.padding, strict=True)
-        return divided(ops, y, w.kernel, [_counts(*axis, bool(count_include_pad)) for axis in axes], name)
+        return divided(ops, y, w.kernel, [_counts(*axis, truth("count_include_pad", count_include_pad)) for axis in axes], name)

@@ -1,1 +1,0 @@
-"""Kernels in Python: calls of LAPACK by NumPy, and what is rarely needed."""
