@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from .. import functions as F
-from .values import SHARE, floats, needs, within
+from .values import SHARE, joint, needs, within
 
 __all__ = ["cdf", "entropy", "isf", "logcdf", "logpmf", "logsf", "mean", "pmf", "ppf", "rvs", "sf", "var"]
 
@@ -18,7 +18,7 @@ def logpmf(k: Any, p: Any) -> Any:
     Args:
         k, p: numbers or arrays that broadcast.
     """
-    k, p = floats(k, p)
+    k, p = joint(k, p)
     inside = F.logical_or(F.logical_or(F.equal(k, 0.0), F.equal(k, 1.0)), F.isnan(k))
     k = F.where(inside, k, 0.0)
     return within(inside, F.xlogy(k, p) + F.xlog1py(1.0 - k, -p))
@@ -51,7 +51,7 @@ def cdf(k: Any, p: Any) -> Any:
     Args:
         k, p: numbers or arrays that broadcast.
     """
-    k, p = floats(k, p)
+    k, p = joint(k, p)
     return F.where(F.less(k, 0.0), 0.0, F.where(F.less(k, 1.0), 1.0 - p, F.where(F.isnan(k), k, 1.0)))
 
 
@@ -62,7 +62,7 @@ def sf(k: Any, p: Any) -> Any:
     Args:
         k, p: numbers or arrays that broadcast.
     """
-    k, p = floats(k, p)
+    k, p = joint(k, p)
     return F.where(F.less(k, 0.0), 1.0, F.where(F.less(k, 1.0), p, F.where(F.isnan(k), k, 0.0)))
 
 
@@ -73,7 +73,7 @@ def logcdf(k: Any, p: Any) -> Any:
     Args:
         k, p: numbers or arrays that broadcast.
     """
-    k, p = floats(k, p)
+    k, p = joint(k, p)
     return F.where(F.less(k, 0.0), -math.inf, F.where(F.less(k, 1.0), F.log1p(-p), F.where(F.isnan(k), k, 0.0)))
 
 
@@ -84,7 +84,7 @@ def logsf(k: Any, p: Any) -> Any:
     Args:
         k, p: numbers or arrays that broadcast.
     """
-    k, p = floats(k, p)
+    k, p = joint(k, p)
     return F.where(F.less(k, 0.0), 0.0, F.where(F.less(k, 1.0), F.log(p), F.where(F.isnan(k), k, -math.inf)))
 
 
@@ -95,7 +95,7 @@ def ppf(q: Any, p: Any) -> Any:
     Args:
         q, p: numbers or arrays that broadcast.
     """
-    q, p = floats(q, p)
+    q, p = joint(q, p)
     value = F.where(F.equal(q, 0.0), -1.0, F.where(F.less_equal(q, 1.0 - p), 0.0, F.ones_like(q)))
     return F.where(F.logical_and(F.greater_equal(q, 0.0), F.less_equal(q, 1.0)), value, math.nan)
 
@@ -107,7 +107,7 @@ def isf(q: Any, p: Any) -> Any:
     Args:
         q, p: numbers or arrays that broadcast.
     """
-    q, p = floats(q, p)
+    q, p = joint(q, p)
     value = F.where(F.equal(q, 1.0), -1.0, F.where(F.greater_equal(q, p), 0.0, F.ones_like(q)))
     value = F.where(F.equal(q, 0.0), F.ones_like(q), value)
     return F.where(F.logical_and(F.greater_equal(q, 0.0), F.less_equal(q, 1.0)), value, math.nan)
@@ -120,7 +120,7 @@ def entropy(p: Any) -> Any:
     Args:
         p: numbers or arrays that broadcast.
     """
-    (p,) = floats(p)
+    (p,) = joint(p)
     return -(F.xlogy(p, p) + F.xlog1py(1.0 - p, -p))
 
 
@@ -131,7 +131,7 @@ def mean(p: Any) -> Any:
     Args:
         p: numbers or arrays that broadcast.
     """
-    return floats(p)[0]
+    return joint(p)[0]
 
 
 @needs(p=SHARE)
@@ -141,5 +141,5 @@ def var(p: Any) -> Any:
     Args:
         p: numbers or arrays that broadcast.
     """
-    (p,) = floats(p)
+    (p,) = joint(p)
     return p * (1.0 - p)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import functions as F
-from .values import KNOWN, POSITIVE, floats, gamma_entropy, log_share, needs, within
+from .values import KNOWN, POSITIVE, gamma_entropy, joint, log_share, needs, within
 
 __all__ = ["cdf", "entropy", "isf", "logcdf", "logpdf", "logsf", "mean", "pdf", "ppf", "rvs", "sf", "var"]
 
@@ -17,7 +17,7 @@ def logpdf(x: Any, a: Any, b: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     Args:
         x, a, b, loc, scale: numbers or arrays that broadcast.
     """
-    x, a, b, loc, scale = floats(x, a, b, loc, scale)
+    x, a, b, loc, scale = joint(x, a, b, loc, scale)
     z = (x - loc) / scale
     inside = F.logical_not(F.logical_or(F.less(z, 0.0), F.greater(z, 1.0)))
     z = F.where(inside, z, 0.5)
@@ -52,7 +52,7 @@ def cdf(x: Any, a: Any, b: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     Args:
         x, a, b, loc, scale: numbers or arrays that broadcast.
     """
-    x, a, b, loc, scale = floats(x, a, b, loc, scale)
+    x, a, b, loc, scale = joint(x, a, b, loc, scale)
     z = F.minimum(F.maximum((x - loc) / scale, 0.0), 1.0)
     return F.betainc(a, b, z)
 
@@ -64,7 +64,7 @@ def sf(x: Any, a: Any, b: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     Args:
         x, a, b, loc, scale: numbers or arrays that broadcast.
     """
-    x, a, b, loc, scale = floats(x, a, b, loc, scale)
+    x, a, b, loc, scale = joint(x, a, b, loc, scale)
     z = F.minimum(F.maximum((x - loc) / scale, 0.0), 1.0)
     return F.betaincc(a, b, z)
 
@@ -94,7 +94,7 @@ def ppf(q: Any, a: Any, b: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     Args:
         q, a, b, loc, scale: numbers or arrays that broadcast.
     """
-    q, a, b, loc, scale = floats(q, a, b, loc, scale)
+    q, a, b, loc, scale = joint(q, a, b, loc, scale)
     return loc + scale * F.betaincinv(a, b, q)
 
 
@@ -105,7 +105,7 @@ def isf(q: Any, a: Any, b: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     Args:
         q, a, b, loc, scale: numbers or arrays that broadcast.
     """
-    q, a, b, loc, scale = floats(q, a, b, loc, scale)
+    q, a, b, loc, scale = joint(q, a, b, loc, scale)
     return loc + scale * F.betainccinv(a, b, q)
 
 
@@ -116,7 +116,7 @@ def entropy(a: Any, b: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     Args:
         a, b, loc, scale: numbers or arrays that broadcast.
     """
-    a, b, loc, scale = floats(a, b, loc, scale)
+    a, b, loc, scale = joint(a, b, loc, scale)
     value = gamma_entropy(a) + gamma_entropy(b) - gamma_entropy(a + b) - F.digamma(a + b)
     return value + F.log(scale) + F.zeros_like(loc)
 
@@ -128,7 +128,7 @@ def mean(a: Any, b: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     Args:
         a, b, loc, scale: numbers or arrays that broadcast.
     """
-    a, b, loc, scale = floats(a, b, loc, scale)
+    a, b, loc, scale = joint(a, b, loc, scale)
     return loc + scale * a / (a + b)
 
 
@@ -139,5 +139,5 @@ def var(a: Any, b: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     Args:
         a, b, loc, scale: numbers or arrays that broadcast.
     """
-    a, b, loc, scale = floats(a, b, loc, scale)
+    a, b, loc, scale = joint(a, b, loc, scale)
     return a * b * F.square(scale / (a + b)) / (a + b + 1.0) + F.zeros_like(loc)

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from .. import functions as F
-from .values import floats
+from .values import joint
 
 __all__ = ["cov", "entropy", "logpdf", "mean", "pdf", "rvs", "var"]
 
@@ -23,7 +23,7 @@ def logpdf(x: Any, alpha: Any) -> Any:
         x: `(*b, k)`. SciPy has the components of several points along the first axis.
         alpha: `(*b, k)`, above 0.
     """
-    x, alpha = floats(x, alpha)
+    x, alpha = joint(x, alpha)
     alpha = _known(alpha)
     constant = F.lgamma(F.sum(alpha, axis=-1)) - F.sum(F.lgamma(alpha), axis=-1)
     return F.sum(F.xlogy(alpha - 1.0, x), axis=-1) + constant
@@ -56,7 +56,7 @@ def entropy(alpha: Any) -> Any:
     Args:
         alpha: `(*b, k)`, above 0.
     """
-    alpha = _known(floats(alpha)[0])
+    alpha = _known(joint(alpha)[0])
     total = F.sum(alpha, axis=-1)
     constant = F.sum(F.lgamma(alpha), axis=-1) - F.lgamma(total)
     return constant + (total - alpha.shape[-1]) * F.digamma(total) - F.sum((alpha - 1.0) * F.digamma(alpha), axis=-1)
@@ -68,7 +68,7 @@ def mean(alpha: Any) -> Any:
     Args:
         alpha: `(*b, k)`, above 0.
     """
-    alpha = _known(floats(alpha)[0])
+    alpha = _known(joint(alpha)[0])
     return alpha / F.sum(alpha, axis=-1, keepdims=True)
 
 
@@ -78,7 +78,7 @@ def var(alpha: Any) -> Any:
     Args:
         alpha: `(*b, k)`, above 0.
     """
-    alpha = _known(floats(alpha)[0])
+    alpha = _known(joint(alpha)[0])
     total = F.sum(alpha, axis=-1, keepdims=True)
     share = alpha / total
     return share * (1.0 - share) / (total + 1.0)
@@ -92,7 +92,7 @@ def cov(alpha: Any) -> Any:
 
     Returns: `(*b, k, k)`.
     """
-    alpha = _known(floats(alpha)[0])
+    alpha = _known(joint(alpha)[0])
     total = F.sum(alpha, axis=-1, keepdims=True)
     share = alpha / total
     outer = F.expand_dims(share, -1) * F.expand_dims(share, -2)

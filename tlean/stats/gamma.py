@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import functions as F
-from .values import KNOWN, POSITIVE, floats, gamma_entropy, log_share, needs, within
+from .values import KNOWN, POSITIVE, gamma_entropy, joint, log_share, needs, within
 
 __all__ = ["cdf", "entropy", "isf", "logcdf", "logpdf", "logsf", "mean", "pdf", "ppf", "rvs", "sf", "var"]
 
@@ -17,7 +17,7 @@ def logpdf(x: Any, a: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     Args:
         x, a, loc, scale: numbers or arrays that broadcast.
     """
-    x, a, loc, scale = floats(x, a, loc, scale)
+    x, a, loc, scale = joint(x, a, loc, scale)
     z = (x - loc) / scale
     inside = F.logical_not(F.less(z, 0.0))
     z = F.where(inside, z, 1.0)
@@ -42,7 +42,7 @@ def rvs(a: Any, loc: Any = 0.0, scale: Any = 1.0, shape: Any = None, seed: Any =
         seed: an integer or None, as in `tl.random`.
         dtype: of the result; None is the parameters'.
     """
-    a, loc, scale = floats(a, loc, scale)
+    a, loc, scale = joint(a, loc, scale)
     if shape is None:
         shape = tuple((a + loc + scale).shape)
     return loc + F.random_gamma(a, shape, scale, seed=seed, dtype=dtype)
@@ -55,7 +55,7 @@ def cdf(x: Any, a: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     Args:
         x, a, loc, scale: numbers or arrays that broadcast.
     """
-    x, a, loc, scale = floats(x, a, loc, scale)
+    x, a, loc, scale = joint(x, a, loc, scale)
     z = F.maximum((x - loc) / scale, 0.0)
     return F.gammainc(a, z)
 
@@ -67,7 +67,7 @@ def sf(x: Any, a: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     Args:
         x, a, loc, scale: numbers or arrays that broadcast.
     """
-    x, a, loc, scale = floats(x, a, loc, scale)
+    x, a, loc, scale = joint(x, a, loc, scale)
     z = F.maximum((x - loc) / scale, 0.0)
     return F.gammaincc(a, z)
 
@@ -97,7 +97,7 @@ def ppf(q: Any, a: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     Args:
         q, a, loc, scale: numbers or arrays that broadcast.
     """
-    q, a, loc, scale = floats(q, a, loc, scale)
+    q, a, loc, scale = joint(q, a, loc, scale)
     return loc + scale * F.gammaincinv(a, q)
 
 
@@ -108,7 +108,7 @@ def isf(q: Any, a: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     Args:
         q, a, loc, scale: numbers or arrays that broadcast.
     """
-    q, a, loc, scale = floats(q, a, loc, scale)
+    q, a, loc, scale = joint(q, a, loc, scale)
     return loc + scale * F.gammainccinv(a, q)
 
 
@@ -119,7 +119,7 @@ def entropy(a: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     Args:
         a, loc, scale: numbers or arrays that broadcast.
     """
-    a, loc, scale = floats(a, loc, scale)
+    a, loc, scale = joint(a, loc, scale)
     return gamma_entropy(a) + F.log(scale) + F.zeros_like(loc)
 
 
@@ -130,7 +130,7 @@ def mean(a: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     Args:
         a, loc, scale: numbers or arrays that broadcast.
     """
-    a, loc, scale = floats(a, loc, scale)
+    a, loc, scale = joint(a, loc, scale)
     return loc + a * scale
 
 
@@ -141,5 +141,5 @@ def var(a: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     Args:
         a, loc, scale: numbers or arrays that broadcast.
     """
-    a, loc, scale = floats(a, loc, scale)
+    a, loc, scale = joint(a, loc, scale)
     return a * F.square(scale) + F.zeros_like(loc)

@@ -14,7 +14,7 @@ __all__ = ["cov", "entropy", "logpdf", "mean", "pdf", "rvs", "var"]
 
 def _vectors(*values: Any) -> list[Any]:
     # Vectors, then the covariance, in one float dtype. Raises: ShapeError.
-    *vectors, cov = floats(*values, together=False)
+    *vectors, cov = floats(*values)
     if len(cov.shape) < 2 or cov.shape[-1] != cov.shape[-2]:
         raise ShapeError(f"multivariate_normal: cov must be (*b, d, d), got shape {tuple(cov.shape)}")
     broadcast(tuple(cov.shape)[:-1], *(tuple(v.shape) for v in vectors))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import functions as F
-from .values import HALF_LOG_2PI, KNOWN, POSITIVE, floats, needs, spread
+from .values import HALF_LOG_2PI, KNOWN, POSITIVE, joint, needs, spread
 
 __all__ = ["cdf", "entropy", "isf", "logcdf", "logpdf", "logsf", "mean", "pdf", "ppf", "rvs", "sf", "var"]
 
@@ -20,7 +20,7 @@ def logpdf(x: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
         >>> round(tl.stats.norm.logpdf(1.0, 0.0, 2.0).item(), 4)
         -1.7371
     """
-    x, loc, scale = floats(x, loc, scale)
+    x, loc, scale = joint(x, loc, scale)
     return -0.5 * F.square((x - loc) / scale) - F.log(scale) - HALF_LOG_2PI
 
 
@@ -34,7 +34,7 @@ def pdf(x: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
 
 
 def _standard(x: Any, loc: Any, scale: Any) -> Any:
-    x, loc, scale = floats(x, loc, scale)
+    x, loc, scale = joint(x, loc, scale)
     return (x - loc) / scale
 
 
@@ -86,7 +86,7 @@ def ppf(q: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
         q: probabilities.
         loc, scale: numbers or arrays that broadcast.
     """
-    q, loc, scale = floats(q, loc, scale)
+    q, loc, scale = joint(q, loc, scale)
     return loc + scale * F.ndtri(q)
 
 
@@ -109,7 +109,7 @@ def isf(q: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     Args:
         q, loc, scale: numbers or arrays that broadcast.
     """
-    q, loc, scale = floats(q, loc, scale)
+    q, loc, scale = joint(q, loc, scale)
     return loc - scale * F.ndtri(q)
 
 
@@ -120,7 +120,7 @@ def entropy(loc: Any = 0.0, scale: Any = 1.0) -> Any:
     Args:
         loc, scale: numbers or arrays that broadcast.
     """
-    loc, scale = floats(loc, scale)
+    loc, scale = joint(loc, scale)
     return 0.5 + HALF_LOG_2PI + F.log(scale) + F.zeros_like(loc)
 
 
@@ -131,7 +131,7 @@ def mean(loc: Any = 0.0, scale: Any = 1.0) -> Any:
     Args:
         loc, scale: numbers or arrays that broadcast.
     """
-    return spread(*floats(loc, scale))
+    return spread(*joint(loc, scale))
 
 
 @needs(scale=POSITIVE, loc=KNOWN)
@@ -141,5 +141,5 @@ def var(loc: Any = 0.0, scale: Any = 1.0) -> Any:
     Args:
         loc, scale: numbers or arrays that broadcast.
     """
-    loc, scale = floats(loc, scale)
+    loc, scale = joint(loc, scale)
     return spread(F.square(scale), loc)

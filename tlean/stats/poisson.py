@@ -7,7 +7,7 @@ from typing import Any
 
 from .. import functions as F
 from ..loops import fori_loop
-from .values import AT_LEAST_0, HALF_LOG_2PI, count, floats, log_share, needs, within
+from .values import AT_LEAST_0, HALF_LOG_2PI, count, joint, log_share, needs, within
 
 __all__ = ["cdf", "entropy", "isf", "logcdf", "logpmf", "logsf", "mean", "pmf", "ppf", "rvs", "sf", "var"]
 
@@ -19,7 +19,7 @@ def logpmf(k: Any, mu: Any) -> Any:
     Args:
         k, mu: numbers or arrays that broadcast.
     """
-    k, mu = floats(k, mu)
+    k, mu = joint(k, mu)
     inside = F.logical_or(count(k), F.isnan(k))
     k = F.where(inside, k, 0.0)
     return within(inside, F.xlogy(k, mu) - F.lgamma(k + 1.0) - mu)
@@ -52,7 +52,7 @@ def cdf(k: Any, mu: Any) -> Any:
     Args:
         k, mu: numbers or arrays that broadcast.
     """
-    k, mu = floats(k, mu)
+    k, mu = joint(k, mu)
     k = F.floor(k)
     below = F.less(k, 0.0)
     k = F.where(below, 0.0, k)
@@ -66,7 +66,7 @@ def sf(k: Any, mu: Any) -> Any:
     Args:
         k, mu: numbers or arrays that broadcast.
     """
-    k, mu = floats(k, mu)
+    k, mu = joint(k, mu)
     k = F.floor(k)
     below = F.less(k, 0.0)
     k = F.where(below, 0.0, k)
@@ -113,7 +113,7 @@ def isf(q: Any, mu: Any) -> Any:
 
 def _least(q: Any, mu: Any, enough: Any, ends: tuple[float, float]) -> Any:
     # The least count that is enough for q; the ends are those for 0 and 1.
-    q, mu = (F.detach(v) for v in floats(q, mu))
+    q, mu = (F.detach(v) for v in joint(q, mu))
     q, mu = q + F.zeros_like(mu), mu + F.zeros_like(q)
     # By halving an interval of whole numbers up to 40 standard deviations beyond the mean, where a probability is below rounding.
     most = F.ceil(mu + 40.0 * F.sqrt(mu) + 400.0)
@@ -141,7 +141,7 @@ def mean(mu: Any) -> Any:
     Args:
         mu: numbers or arrays that broadcast.
     """
-    return floats(mu)[0]
+    return joint(mu)[0]
 
 
 @needs(mu=AT_LEAST_0)
@@ -151,7 +151,7 @@ def var(mu: Any) -> Any:
     Args:
         mu: numbers or arrays that broadcast.
     """
-    return floats(mu)[0]
+    return joint(mu)[0]
 
 
 @needs(mu=AT_LEAST_0)
@@ -161,7 +161,7 @@ def entropy(mu: Any) -> Any:
     Args:
         mu: numbers or arrays that broadcast.
     """
-    (mu,) = floats(mu)
+    (mu,) = joint(mu)
     large = F.greater(mu, 100.0)
     few, z = F.expand_dims(F.where(large, 1.0, mu), -1), 1.0 / F.where(large, mu, 1e3)
     # Up to a mean of 100 all counts whose probability counts; then the series in 1/mu.

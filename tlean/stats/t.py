@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from .. import functions as F
-from .values import HALF_LOG_2PI, KNOWN, POSITIVE, floats, log_share, needs, spread
+from .values import HALF_LOG_2PI, KNOWN, POSITIVE, joint, log_share, needs, spread
 
 __all__ = ["cdf", "entropy", "isf", "logcdf", "logpdf", "logsf", "mean", "pdf", "ppf", "rvs", "sf", "var"]
 
@@ -18,7 +18,7 @@ def logpdf(x: Any, df: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     Args:
         x, df, loc, scale: numbers or arrays that broadcast.
     """
-    x, df, loc, scale = floats(x, df, loc, scale)
+    x, df, loc, scale = joint(x, df, loc, scale)
     z = (x - loc) / scale
     normal = F.equal(df, math.inf)
     df = F.where(normal, 1.0, df)
@@ -46,7 +46,7 @@ def rvs(df: Any, loc: Any = 0.0, scale: Any = 1.0, shape: Any = None, seed: Any 
         seed: an integer or None, as in `tl.random`.
         dtype: of the result; None is the parameters'.
     """
-    df, loc, scale = floats(df, loc, scale)
+    df, loc, scale = joint(df, loc, scale)
     if dtype is not None:
         df, loc, scale = (F.astype(v, dtype) for v in (df, loc, scale))
     if shape is None:
@@ -68,7 +68,7 @@ def cdf(x: Any, df: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     Args:
         x, df, loc, scale: numbers or arrays that broadcast.
     """
-    x, df, loc, scale = floats(x, df, loc, scale)
+    x, df, loc, scale = joint(x, df, loc, scale)
     return F.stdtr(df, (x - loc) / scale)
 
 
@@ -79,7 +79,7 @@ def sf(x: Any, df: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     Args:
         x, df, loc, scale: numbers or arrays that broadcast.
     """
-    x, df, loc, scale = floats(x, df, loc, scale)
+    x, df, loc, scale = joint(x, df, loc, scale)
     return F.stdtr(df, (loc - x) / scale)
 
 
@@ -108,7 +108,7 @@ def ppf(q: Any, df: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     Args:
         q, df, loc, scale: numbers or arrays that broadcast.
     """
-    q, df, loc, scale = floats(q, df, loc, scale)
+    q, df, loc, scale = joint(q, df, loc, scale)
     return loc + scale * F.stdtrit(df, q)
 
 
@@ -119,7 +119,7 @@ def isf(q: Any, df: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     Args:
         q, df, loc, scale: numbers or arrays that broadcast.
     """
-    q, df, loc, scale = floats(q, df, loc, scale)
+    q, df, loc, scale = joint(q, df, loc, scale)
     return loc - scale * F.stdtrit(df, q)
 
 
@@ -130,7 +130,7 @@ def entropy(df: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     Args:
         df, loc, scale: numbers or arrays that broadcast.
     """
-    df, loc, scale = floats(df, loc, scale)
+    df, loc, scale = joint(df, loc, scale)
     large = F.greater(df, 200.0)
     half, z = 0.5 * F.where(large, 1.0, df), 1.0 / F.where(large, df, 1e3)
     more = half + 0.5
@@ -147,7 +147,7 @@ def mean(df: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     Args:
         df, loc, scale: numbers or arrays that broadcast.
     """
-    df, loc, scale = floats(df, loc, scale)
+    df, loc, scale = joint(df, loc, scale)
     return F.where(F.greater(df, 1.0), spread(loc, df, scale), math.inf)
 
 
@@ -158,7 +158,7 @@ def var(df: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     Args:
         df, loc, scale: numbers or arrays that broadcast.
     """
-    df, loc, scale = floats(df, loc, scale)
+    df, loc, scale = joint(df, loc, scale)
     finite = F.greater(df, 2.0)
     # Of infinite degrees of freedom the ratio is 1.
     df = F.where(F.equal(df, math.inf), 1e300 if str(df.dtype) == "float64" else 1e30, df)

@@ -18,14 +18,13 @@ from ..errors import DTypeError, ShapeError
 HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 
 
-def floats(*values: Any, together: bool = True) -> list[Any]:
+def floats(*values: Any) -> list[Any]:
     """The values as arrays of one float dtype: float64 where one of them is, else float32 where one is, else the program's.
 
     Args:
         values: numbers, arrays, references. Plain numbers take the dtype of the others; integers and Booleans become floats.
-        together: whether they must broadcast.
 
-    Raises: DTypeError for what is no number; ShapeError.
+    Raises: DTypeError for what is no number.
     """
     held = [v if is_reference(v) or hasattr(v, "dtype") or not isinstance(v, list | tuple) else np.asarray(v) for v in values]
     types = {str(v.dtype) for v in held if hasattr(v, "dtype")}
@@ -33,10 +32,16 @@ def floats(*values: Any, together: bool = True) -> list[Any]:
     if dtype is None:
         ops = backend_of(*held)
         dtype = "float32" if isinstance(ops, Values) else ops.dtype
-    shapes = [tuple(v.shape) for v in held if hasattr(v, "shape") and v.shape]
-    if together and len(shapes) > 1 and any(s != shapes[0] for s in shapes):
-        broadcast(*shapes)
     return [_float(v, dtype) for v in held]
+
+
+def joint(*values: Any) -> list[Any]:
+    """`floats` of values that broadcast. Raises: ShapeError where they do not."""
+    arrays = floats(*values)
+    shapes = [tuple(v.shape) for v in arrays if v.shape]
+    if any(s != shapes[0] for s in shapes):
+        broadcast(*shapes)
+    return arrays
 
 
 def broadcast(*shapes: tuple[int, ...]) -> tuple[int, ...]:
@@ -53,12 +58,12 @@ _KINDS = frozenset({"float32", "float64", "int64", "int32", "bool"})
 def _float(value: Any, dtype: str) -> Any:
     if not hasattr(value, "dtype"):
         if not isinstance(value, bool | int | float):
-            raise DTypeError(f"a distribution's arguments must be numbers or arrays of them, got {type(value).__name__}")
+            raise DTypeError(f"arguments must be numbers or arrays of them, got {type(value).__name__}")
         return F.full((), float(value), dtype=dtype)
     if not is_reference(value) and str(value.dtype) not in _KINDS:
         value = np.asarray(value)
         if value.dtype.kind not in "biuf":
-            raise DTypeError(f"a distribution's arguments must be numbers or arrays of them, got an array of {value.dtype}")
+            raise DTypeError(f"arguments must be numbers or arrays of them, got an array of {value.dtype}")
     return value if str(value.dtype) == dtype else F.astype(value, dtype)
 
 
