@@ -75,7 +75,7 @@ class _Network(BaseEstimator):
         seed = int(check_random_state(self.random_state).randint(1 << 31))
         network = self._network(x.shape[1], outputs)
         network.init(seed)
-        network.to(str(x.dtype))
+        network.to("float64" if x.dtype == np.float64 else "float32")
         self.network_ = network
         make = self.optimizer or (lambda parameters: optim.Adam(parameters, lr=self.learning_rate))
         self.history_: History = train(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import functions as F
+from ..arguments.literals import FloatName
 from .values import floats, log_share, within
 
 __all__ = ["cdf", "entropy", "isf", "logcdf", "logpdf", "logsf", "mean", "pdf", "ppf", "rvs", "sf", "var"]
@@ -32,7 +33,7 @@ def pdf(x: Any, a: Any, b: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     return F.exp(logpdf(x, a, b, loc, scale))
 
 
-def rvs(a: Any, b: Any, shape: Any = None, seed: Any = None, dtype: str | None = None) -> Any:
+def rvs(a: Any, b: Any, shape: Any = None, seed: Any = None, dtype: FloatName | None = None) -> Any:
     """Random numbers from 0 to 1; their gradient goes to both parameters.
 
     Args:

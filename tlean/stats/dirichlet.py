@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import functions as F
+from ..arguments.literals import FloatName
 from .values import floats
 
 __all__ = ["cov", "entropy", "logpdf", "mean", "pdf", "rvs", "var"]
@@ -31,7 +32,7 @@ def pdf(x: Any, alpha: Any) -> Any:
     return F.exp(logpdf(x, alpha))
 
 
-def rvs(alpha: Any, shape: Any = None, seed: Any = None, dtype: str | None = None) -> Any:
+def rvs(alpha: Any, shape: Any = None, seed: Any = None, dtype: FloatName | None = None) -> Any:
     """Random points; their gradient goes to `alpha`.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import functions as F
-from .values import HALF_LOG_2PI, floats, spread
+from .values import HALF_LOG_2PI, float_of, floats, spread
 
 __all__ = ["entropy", "logpdf", "mean", "pdf", "rvs", "var"]
 
@@ -49,7 +49,7 @@ def rvs(mean: Any, cov: Any, shape: Any = (), seed: Any = None) -> Any:
     mean, cov = floats(mean, cov)
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
     batch = tuple(F.expand_dims(mean, -1).shape) if len(mean.shape) >= len(cov.shape) else tuple(cov.shape)
-    noise = F.random_normal((*shape, *batch[:-2], cov.shape[-1], 1), seed=seed, dtype=str(cov.dtype))
+    noise = F.random_normal((*shape, *batch[:-2], cov.shape[-1], 1), seed=seed, dtype=float_of(cov))
     return mean + F.squeeze(F.matmul(F.linalg_cholesky(cov), noise), axis=-1)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import functions as F
+from ..arguments.literals import FloatName
 from .values import HALF_LOG_2PI, floats, spread
 
 __all__ = ["cdf", "entropy", "isf", "logcdf", "logpdf", "logsf", "mean", "pdf", "ppf", "rvs", "sf", "var"]
@@ -85,7 +86,7 @@ def ppf(q: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     return loc + scale * F.ndtri(q)
 
 
-def rvs(loc: Any = 0.0, scale: Any = 1.0, shape: Any = None, seed: Any = None, dtype: str | None = None) -> Any:
+def rvs(loc: Any = 0.0, scale: Any = 1.0, shape: Any = None, seed: Any = None, dtype: FloatName | None = None) -> Any:
     """Random numbers; their gradient goes to `loc` and `scale`.
 
     Args:

@@ -6,7 +6,8 @@ import math
 from typing import Any
 
 from .. import functions as F
-from .values import floats, log_share, spread
+from ..arguments.literals import FloatName
+from .values import float_of, floats, log_share, spread
 
 __all__ = ["cdf", "entropy", "isf", "logcdf", "logpdf", "logsf", "mean", "pdf", "ppf", "rvs", "sf", "var"]
 
@@ -33,7 +34,7 @@ def pdf(x: Any, df: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     return F.exp(logpdf(x, df, loc, scale))
 
 
-def rvs(df: Any, loc: Any = 0.0, scale: Any = 1.0, shape: Any = None, seed: Any = None, dtype: str | None = None) -> Any:
+def rvs(df: Any, loc: Any = 0.0, scale: Any = 1.0, shape: Any = None, seed: Any = None, dtype: FloatName | None = None) -> Any:
     """Random numbers: a normal number over the root of a gamma number of mean 1; their gradient goes to every parameter.
 
     Args:
@@ -50,7 +51,7 @@ def rvs(df: Any, loc: Any = 0.0, scale: Any = 1.0, shape: Any = None, seed: Any 
     half = 0.5 * df
     chi = F.random_gamma(half, shape, seed=seed) / half
     # Its own stream: two ops of one seed would draw the same words.
-    normal = F.random_normal(shape, seed=None if seed is None else seed + _STREAM, dtype=str(df.dtype))
+    normal = F.random_normal(shape, seed=None if seed is None else seed + _STREAM, dtype=float_of(df))
     return loc + scale * normal * F.rsqrt(chi)
 
 

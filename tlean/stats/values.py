@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import functions as F
 from ..arguments import is_reference
+from ..arguments.literals import FloatName
 from ..dispatch import Values, backend_of
 
 HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
@@ -27,6 +28,15 @@ def floats(*values: Any) -> list[Any]:
         ops = backend_of(*held)
         dtype = "float32" if isinstance(ops, Values) else ops.dtype
     return [_float(v, dtype) for v in held]
+
+
+def float_of(x: Any) -> FloatName:
+    """The dtype of an array of floats, by name.
+
+    Args:
+        x: the array.
+    """
+    return "float64" if str(x.dtype) == "float64" else "float32"
 
 
 def _float(value: Any, dtype: str) -> Any:
