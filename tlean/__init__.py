@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from . import arrays as _arrays  # noqa: F401  (connects NumPy's methods and functions)
 from . import errors as _errors
+from . import tree
 from ._core.arena import install_errors as _install_errors
 from ._core.array import install_add as _install_add
 from ._core.array import install_namespace as _install_namespace
@@ -58,7 +59,6 @@ if TYPE_CHECKING:
         stats,
         testing,
         train,
-        tree,
     )
     from . import backends as backends
     from ._core.array import AnyTensor
@@ -215,9 +215,9 @@ __all__ = [
 
 # All other names are imported when they are first asked for, so that a program loads the rooms that it uses.
 _ROOMS = """
-arguments array_api arrays autodiff backends caching compiler cuda custom data debug devices dispatch display distributed dtypes fft files
-functions implicit indexing interop interpolation interpreters linalg locks loops mcmc nn ops optim options param profiling programs random
-reference rng scipy session shapes sklearn solvers sparse stats tape testing train tree
+array_api autodiff backends caching compiler custom data debug devices dispatch display distributed fft files
+functions implicit indexing interop interpolation interpreters linalg loops mcmc nn ops optim options param profiling programs random
+reference scipy session sklearn solvers sparse stats tape testing train
 """
 _MODULES = {name: f"tlean.{name}" for name in _ROOMS.split()} | {"onnx": "tlean.interop.onnx"}
 _TABLE = """

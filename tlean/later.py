@@ -7,6 +7,11 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
+from .locks import Lock
+
+#: One thread at a time: two that import a module and its package, each in its way, would wait for each other.
+_lock = Lock()
+
 
 def names(package: str, modules: Mapping[str, str], holders: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """The functions `__getattr__` and `__dir__` of a package whose names are imported when they are first asked for.
@@ -21,14 +26,13 @@ def names(package: str, modules: Mapping[str, str], holders: Mapping[str, str]) 
     space = vars(sys.modules[package])
 
     def attribute(name: str) -> Any:
-        if name in modules:
-            value: Any = import_module(modules[name])
-        elif name in holders:
-            value = getattr(import_module(holders[name]), name)
-        else:
+        module = modules.get(name) or holders.get(name)
+        if module is None:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        space[name] = value
-        return value
+        with _lock:
+            value = import_module(module)
+            space[name] = result = value if name in modules else getattr(value, name)
+        return result
 
     return attribute, lambda: sorted({*space, *modules, *holders})
 
@@ -45,7 +49,8 @@ def function(module: str, name: str) -> Callable[..., Any]:
     def call(*arguments: Any) -> Any:
         nonlocal target
         if target is None:
-            target = getattr(import_module(module), name)
+            with _lock:
+                target = getattr(import_module(module), name)
         return target(*arguments)
 
     return call

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -28,7 +30,7 @@ def test_import_loads_names_and_no_rooms() -> None:
     own = [name for name in loaded if name.startswith("tlean.")]
     # The core's arrays, the methods that they share with NumPy's, and what these need.
     allowed = {"_core", "_generated", "_moved", "arrays", "cuda", "dtypes", "errors", "later"}
-    allowed |= {"arguments", "locks", "rng", "shapes"}
+    allowed |= {"arguments", "locks", "rng", "shapes", "tree"}
     assert {name.split(".")[1] for name in own} <= allowed
     assert len(own) < 40
 
@@ -84,6 +86,47 @@ def test_anything_may_be_the_first() -> None:
     assert results.keys() == _FIRST.keys()
     assert not {first: error for first, (error, _) in results.items() if error}
     assert not [first for first, room in _FIRST.items() if f"tlean.{room}" in results[first][1]]
+
+
+#: A child in which threads use everything for the first time at once: prints what went wrong.
+_THREADS = """
+import json, sys, threading
+import numpy as np, tlean as tl
+sys.setswitchinterval(1e-5)
+x, errors = np.ones(3, np.float32), []
+statements = json.loads(sys.argv[1])
+barrier = threading.Barrier(len(statements))
+def run(statement):
+    barrier.wait()
+    try:
+        exec(statement, {"tl": tl, "np": np, "x": x})
+    except BaseException as error:
+        errors.append([statement, repr(error)])
+threads = [threading.Thread(target=run, args=(statement,), daemon=True) for statement in statements]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join(60)
+    if thread.is_alive():
+        errors.append("a thread waits for ever")
+print(json.dumps(errors))
+"""
+
+
+def test_threads_may_be_the_first_together() -> None:
+    statements = [s for s in _FIRST if not s.startswith("from ")] + ["tl.ScalarTrainer", "tl.mcmc", "tl.stats.norm", "tl.sparse", "tl.fit"]
+    assert json.loads(_output(_THREADS, json.dumps(statements))) == []
+
+
+def test_no_module_waits_for_a_name_of_the_package() -> None:
+    # A module that is imported asks the package for no name that it imports later: that waits for other imports, which may wait for this.
+    loaded = {name.split(".")[1] for name in _output("import sys, tlean; print(*sys.modules)").split() if name.startswith("tlean.")}
+    root, wrong = Path(tl.__file__).parent, []
+    for path in set(root.rglob("*.py")) - {root / "__init__.py"}:
+        package = "." * len(path.relative_to(root).parts)
+        for names in re.findall(rf"^from (?:tlean|{re.escape(package)}) import (.+)$", path.read_text(), re.MULTILINE):
+            wrong += [f"{path}: {name}" for name in names.split(", ") if name.split(" as ")[0] not in loaded]
+    assert not wrong
 
 
 def test_every_public_name_is_there() -> None:

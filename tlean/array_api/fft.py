@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tlean import fft as of
+import tlean.fft as of
 from tlean.dtypes import FLOATS, dtype_option
 from tlean.errors import DTypeError
 

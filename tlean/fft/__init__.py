@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import functions as f
+import tlean.functions as f
+
 from ..arguments.literals import Norm
 from ..errors import DTypeError
 from ..functions import fft_fftfreq as fftfreq

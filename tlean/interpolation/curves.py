@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .. import functions as F
+import tlean.functions as F
+
 from .._core.array import as_tensor
 from ..arguments import is_reference
 from ..errors import OptionError, ShapeError

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tlean import indexing
+import tlean.indexing as indexing
 from tlean._core.eager.accum import add
 from tlean._core.eager.eager import EagerOps, TensorRef, install, no_grad, without_tape
 from tlean._core.table import MODULES

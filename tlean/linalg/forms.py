@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import functions as F
+import tlean.functions as F
+
 from ..arguments import is_reference, whole
 from ..errors import OptionError, ShapeError
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tlean import functions as F
+import tlean.functions as F
 from tlean.arguments.literals import FloatName
 from tlean.loops import while_loop
 

@@ -22,7 +22,8 @@ try:
 except ImportError as _error:
     raise ImportError(f"tl.sklearn needs the package scikit-learn, 1.6 or newer: pip install 'tlean[sklearn]' ({_error})") from None
 
-from tlean import nn, optim
+import tlean.nn as nn
+import tlean.optim as optim
 from tlean.train.fit import fit as train
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from .. import functions as F
+import tlean.functions as F
+
 from .. import tree
 from ..arguments.literals import FloatName
 from ..dtypes import FLOATS

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import functions as F
+import tlean.functions as F
+
 from .values import within
 
 __all__ = ["cdf", "entropy", "logpmf", "mean", "pmf", "ppf", "rvs", "sf", "var"]

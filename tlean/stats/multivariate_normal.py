@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import functions as F
+import tlean.functions as F
+
 from .values import HALF_LOG_2PI, float_of, floats, spread
 
 __all__ = ["entropy", "logpdf", "mean", "pdf", "rvs", "var"]

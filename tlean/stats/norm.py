@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import functions as F
+import tlean.functions as F
+
 from ..arguments.literals import FloatName
 from .values import HALF_LOG_2PI, floats, spread
 

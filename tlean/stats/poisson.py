@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .. import functions as F
+import tlean.functions as F
+
 from ..loops import fori_loop
 from .values import count, floats, log_share, within
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .. import functions as F
+import tlean.functions as F
+
 from ..arguments.literals import FloatName
 from .values import float_of, floats, log_share, spread
 
