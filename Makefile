@@ -25,7 +25,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help venv build mnist distributed distributed-faults bench-distributed mlp test test-cuda bench-cuda lint types format bench \
-	bench-quick bench-compiled bench-isa kernels accuracy docs site cases nests fuzz faults asan tsan mutants parity onnx clean distclean
+	bench-quick bench-compiled bench-starting bench-isa kernels accuracy docs site cases nests fuzz faults asan tsan mutants parity onnx clean distclean
 
 help:
 	@echo "make mnist      train a convolutional network on handwritten digits and plot what it learned"
@@ -41,6 +41,7 @@ help:
 	@echo "make bench      measure tlean against PyTorch and JAX (installed into .venv and .venv-jax) and write benchmarks/*.md"
 	@echo "make bench-compiled  a part of it: compiled programs and rows with a bound; ARGS=\"--family loops --threads 1\""
 	@echo "make bench-quick a few rows of it in a minute, printed; make bench-isa: a few rows with each instruction set"
+	@echo "make bench-starting  the import and the first use of each face, beside NumPy's import"
 	@echo "make test-cuda  on a machine with a GPU: the tests on it, and compute-sanitizer over every kernel; make bench-cuda: measure there"
 	@echo "make kernels    look for register spills and count instructions: that no kernel became slower"
 	@echo "make accuracy   the worst error of the vector math over every float32: benchmarks/ACCURACY.md; about a quarter of an hour"
@@ -141,12 +142,16 @@ bench: build $(TORCH) $(JAX)
 	$(PY) benchmarks/harness.py --unbounded --json out/bench.json --markdown benchmarks/RESULTS.md $(ARGS)
 	$(PY) benchmarks/compiled.py --json out/compiled.json --markdown benchmarks/RESULTS.md
 	$(PY) benchmarks/isa.py --markdown benchmarks/INSTRUCTION_SETS.md
+	$(PY) benchmarks/starting.py --markdown benchmarks/RESULTS.md
 
 bench-quick: build $(TORCH)
 	$(PY) benchmarks/harness.py --quick $(ARGS)
 
 bench-compiled: build $(TORCH) $(JAX)
 	$(PY) benchmarks/compiled.py --json out/compiled.json --keep --markdown benchmarks/RESULTS.md $(ARGS)
+
+bench-starting: build
+	$(PY) benchmarks/starting.py --markdown benchmarks/RESULTS.md $(ARGS)
 
 bench-isa: build $(TORCH)
 	$(PY) benchmarks/isa.py --markdown benchmarks/INSTRUCTION_SETS.md $(ARGS)

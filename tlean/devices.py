@@ -4,33 +4,26 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ._core.array import as_tensor
 from .compiler.cpu import CPU, DEFINED
 from .compiler.target import Target
+from .cuda import load_rest
 from .errors import OptionError
 
 if TYPE_CHECKING:
     from .cuda.runtime.array import DeviceArray
     from .cuda.runtime.context import Context
 
-_with_cuda: list[Callable[[], object]] = []
-
-
-def with_cuda(load: Callable[[], object]) -> None:
-    """Note what is to be loaded when a device is first asked for, such as the sessions that compute there."""
-    _with_cuda.append(load)
-
 
 def cuda() -> ModuleType:
     """CUDA as the floors above use it (`tlean.cuda.device`), loaded by the first call."""
     from .cuda import device
 
-    while _with_cuda:
-        _with_cuda.pop()()
+    load_rest()
     return device
 
 

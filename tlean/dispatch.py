@@ -84,12 +84,17 @@ class Values:
         return run
 
 
-def _drawn(op: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> np.ndarray:
-    # What `Rng` draws: outside of any program, whichever runs.
+def drawn(op: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> np.ndarray:
+    """What `Rng` draws: outside of any program, whichever runs.
+
+    Args:
+        op: the op's name.
+        arguments, options: of the op.
+    """
     return np.array(getattr(Values(EagerOps("float32")), op)(*arguments, **options))
 
 
-draw_with(_drawn)
+draw_with(drawn)
 
 
 def set_num_threads(n: int) -> None:

@@ -6,12 +6,31 @@ import dataclasses
 import operator
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict, Unpack
 
 from .arguments import flag
+from .arguments.literals import Backend, FloatName, Precision
 from .dtypes import FLOATS
 from .errors import DTypeError, OptionError
 from .rng import program_seed
+
+
+class Changes(TypedDict, total=False):
+    """Some of the fields of `Options`, as keyword arguments of what takes them."""
+
+    backend: Backend
+    device: str
+    dtype: FloatName
+    requires_grad_by_default: bool
+    seed: int | None
+    fast_kernels: bool
+    fast_gpu_matmul_precision: Precision
+    use_gpu: bool | None
+    strict_cuda: bool
+    check_numerics: bool
+    num_threads: int | None
+    deterministic: bool
+    strict_shapes: bool
 
 
 @dataclass(frozen=True)
@@ -36,13 +55,13 @@ class Options:
     Raises: OptionError for a value outside its range or a contradiction, DTypeError for CUDA with float64.
     """
 
-    backend: str = "eager"
+    backend: Backend = "eager"
     device: str = "cpu"
-    dtype: str = "float32"
+    dtype: FloatName = "float32"
     requires_grad_by_default: bool = True
     seed: int | None = None
     fast_kernels: bool = True
-    fast_gpu_matmul_precision: str = "fp32"
+    fast_gpu_matmul_precision: Precision = "fp32"
     use_gpu: bool | None = None
     strict_cuda: bool = True
     check_numerics: bool = False
@@ -90,7 +109,7 @@ class Options:
         """The seed, or where there is none that of the next program (`tl.seed`)."""
         return program_seed() if self.seed is None else self.seed
 
-    def replace(self, **changes: Any) -> Options:
+    def replace(self, **changes: Unpack[Changes]) -> Options:
         """The same options with some changed.
 
         Args:

@@ -9,6 +9,7 @@ from tlean._core.eager.eager import ParamBase
 from tlean._core.plan.commit import Commit
 
 from .arguments import float_dtype
+from .arguments.literals import FloatName
 from .devices import cuda
 from .display import escaped
 from .errors import DTypeError, OptionError, ShapeError
@@ -46,7 +47,7 @@ class Param(ParamBase):
     _old: AnyTensor | None
     _mirror: DeviceArray | None
 
-    def __init__(self, value: Any, name: str | None = None, requires_grad: bool | None = None, *, dtype: str | None = None) -> None:
+    def __init__(self, value: Any, name: str | None = None, requires_grad: bool | None = None, *, dtype: FloatName | None = None) -> None:
         if name is not None and not isinstance(name, str):
             raise OptionError(f"Param: a name must be a text, got {name!r}")
         if dtype is None:
@@ -55,7 +56,7 @@ class Param(ParamBase):
         if isinstance(value, AnyTensor):
             self._tensor = as_tensor(value.numpy().copy(), dtype)
         self._shape: tuple[int, ...] = self._tensor.shape
-        self._dtype: str = self._tensor.dtype
+        self._dtype: FloatName = self._tensor.dtype
         self._old = self._mirror = None
         self._version = self._mirrored = 0
         self.name = name
@@ -72,7 +73,7 @@ class Param(ParamBase):
         return self._shape
 
     @property
-    def dtype(self) -> str:
+    def dtype(self) -> FloatName:
         """The dtype of the value, "float32" or "float64"; `cast` changes it."""
         return self._dtype
 
@@ -139,7 +140,7 @@ class Param(ParamBase):
         self._assign(changes, new.copy())
         changes.now()
 
-    def cast(self, dtype: str) -> None:
+    def cast(self, dtype: FloatName) -> None:
         """Keep the value in this dtype, "float32" or "float64", from now on.
 
         What an optimiser keeps of the parameter is not cast: its next step raises a DTypeError.

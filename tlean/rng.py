@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from .arguments.literals import DTypeName, FloatName
 from .errors import DTypeError, OptionError, ShapeError
 from .locks import Lock
 from .shapes import as_shape, size
@@ -130,7 +131,7 @@ def draw_with(draw: Callable[[str, tuple[Any, ...], dict[str, Any]], np.ndarray]
     _draws[:] = [draw]
 
 
-def uniform(shape: Any, seed: int, dtype: str = "float32") -> np.ndarray:
+def uniform(shape: Any, seed: int, dtype: FloatName = "float32") -> np.ndarray:
     """Numbers uniform in [0, 1): what the op `rand_uniform(shape, seed)` gives, bit for bit.
 
     Raises: DTypeError unless dtype is float32 or float64.
@@ -227,7 +228,7 @@ class Rng:
         """A separate stream."""
         return Rng(self.next_seed())
 
-    def uniform(self, shape: Any = (), low: float = 0.0, high: float = 1.0, dtype: str = "float32") -> np.ndarray:
+    def uniform(self, shape: Any = (), low: float = 0.0, high: float = 1.0, dtype: FloatName = "float32") -> np.ndarray:
         """Numbers uniform in [low, high), as an array of that shape.
 
         Args:
@@ -248,7 +249,7 @@ class Rng:
         # A distribution by its op, with the next seed: the numbers that a program with this seed has.
         return _draws[0](f"random_{op}", arguments, {"seed": self.next_seed(), **options})
 
-    def normal(self, shape: Any = None, loc: Any = 0.0, scale: Any = 1.0, dtype: str = "float32") -> np.ndarray:
+    def normal(self, shape: Any = None, loc: Any = 0.0, scale: Any = 1.0, dtype: FloatName = "float32") -> np.ndarray:
         """Normal numbers, as `tl.random.normal`: of mean loc and standard deviation scale, numbers or arrays.
 
         Args:
@@ -259,7 +260,7 @@ class Rng:
         return self._draw("normal", shape, loc, scale, dtype=dtype)
 
     def truncated_normal(
-        self, shape: Any = None, loc: Any = 0.0, scale: Any = 1.0, low: Any = -2.0, high: Any = 2.0, dtype: str = "float32"
+        self, shape: Any = None, loc: Any = 0.0, scale: Any = 1.0, low: Any = -2.0, high: Any = 2.0, dtype: FloatName = "float32"
     ) -> np.ndarray:
         """Normal numbers between two bounds, as `tl.random.truncated_normal`.
 
@@ -271,7 +272,7 @@ class Rng:
         """
         return self._draw("truncated_normal", shape, loc, scale, low, high, dtype=dtype)
 
-    def exponential(self, shape: Any = None, scale: Any = 1.0, dtype: str = "float32") -> np.ndarray:
+    def exponential(self, shape: Any = None, scale: Any = 1.0, dtype: FloatName = "float32") -> np.ndarray:
         """Exponential numbers of mean scale, as `tl.random.exponential`.
 
         Args:
@@ -281,7 +282,7 @@ class Rng:
         """
         return self._draw("exponential", shape, scale, dtype=dtype)
 
-    def gumbel(self, shape: Any = None, loc: Any = 0.0, scale: Any = 1.0, dtype: str = "float32") -> np.ndarray:
+    def gumbel(self, shape: Any = None, loc: Any = 0.0, scale: Any = 1.0, dtype: FloatName = "float32") -> np.ndarray:
         """Gumbel numbers, as `tl.random.gumbel`.
 
         Args:
@@ -291,7 +292,7 @@ class Rng:
         """
         return self._draw("gumbel", shape, loc, scale, dtype=dtype)
 
-    def gamma(self, concentration: Any, shape: Any = None, scale: Any = 1.0, dtype: str = "float32") -> np.ndarray:
+    def gamma(self, concentration: Any, shape: Any = None, scale: Any = 1.0, dtype: FloatName = "float32") -> np.ndarray:
         """Gamma numbers, as `tl.random.gamma`.
 
         Args:
@@ -302,7 +303,7 @@ class Rng:
         """
         return self._draw("gamma", concentration, shape, scale, dtype=dtype)
 
-    def beta(self, a: Any, b: Any, shape: Any = None, dtype: str = "float32") -> np.ndarray:
+    def beta(self, a: Any, b: Any, shape: Any = None, dtype: FloatName = "float32") -> np.ndarray:
         """Beta numbers, as `tl.random.beta`.
 
         Args:
@@ -312,7 +313,7 @@ class Rng:
         """
         return self._draw("beta", a, b, shape, dtype=dtype)
 
-    def dirichlet(self, concentration: Any, shape: Any = None, dtype: str = "float32") -> np.ndarray:
+    def dirichlet(self, concentration: Any, shape: Any = None, dtype: FloatName = "float32") -> np.ndarray:
         """Dirichlet vectors, as `tl.random.dirichlet`.
 
         Args:
@@ -340,7 +341,7 @@ class Rng:
         """
         return self._draw("poisson", rate, shape)
 
-    def randint(self, low: int, high: int, shape: Any = (), dtype: str = "int64") -> np.ndarray:
+    def randint(self, low: int, high: int, shape: Any = (), dtype: DTypeName = "int64") -> np.ndarray:
         """Integers from low up to high, without high, as `tl.random.randint`.
 
         Args:

@@ -104,7 +104,7 @@ class Item:
 class Call:
     """A sample of a record in one dtype: its arrays, and the ways to run it."""
 
-    def __init__(self, record: Any, number: int, sample: Any, dtype: str) -> None:
+    def __init__(self, record: Any, number: int, sample: Any, dtype: Any) -> None:
         import numpy as np
 
         self.record, self.options, self.dtype = record, dict(sample.options), dtype

@@ -28,11 +28,11 @@ from sizes import wrong_sizes
 
 #: The rooms from the ground up: a room imports from its own layer and from those below.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("_moved", "caching", "display", "dtypes", "errors", "locks"),
+    ("_moved", "caching", "display", "dtypes", "errors", "later", "locks"),
     ("arguments", "files", "shapes"),
     ("rng", "tree"),
     ("ops",),
-    ("_generated", "indexing", "options", "profile"),
+    ("_generated", "indexing", "options", "profiling"),
     ("reference",),
     ("compiler",),
     ("cuda", "interpreters"),
@@ -51,7 +51,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("__main__",),
 )
 #: `_core` imports no other room; rooms from this one's layer on may import it.
-CORE_FROM = "profile"
+CORE_FROM = "profiling"
 #: Rooms that use arrays and threads of the core, never a kernel.
 NO_KERNELS = ("data", "nn", "train")
 CORE_WITHOUT_KERNELS = ("tlean._core.array", "tlean._core.plan.bound", "tlean._core.plan.commit", "tlean._core.threads")

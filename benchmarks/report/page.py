@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 #: The parts in the order of the page, by their headings.
-ORDER = ("# Measured", "# The compiled path", "# GPU")
+ORDER = ("# Measured", "# The compiled path", "# Starting", "# GPU")
 
 
 def parts_of(page: str) -> dict[str, str]:

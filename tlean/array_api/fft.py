@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from tlean import fft as of
+import tlean.fft as of
 from tlean.dtypes import FLOATS, dtype_option
 from tlean.errors import DTypeError
 
+from ..arguments.literals import Norm
 from .calls import check_device, default_float, required
 
 __all__ = [
@@ -28,56 +29,56 @@ def _real(x: Any) -> Any:
     return x
 
 
-def fft(x: Any, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Any:
+def fft(x: Any, /, *, n: int | None = None, axis: int = -1, norm: Norm = "backward") -> Any:
     """The discrete Fourier transform of a complex array."""
     return of.fft(_complex(x), n, axis, norm)
 
 
-def ifft(x: Any, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Any:
+def ifft(x: Any, /, *, n: int | None = None, axis: int = -1, norm: Norm = "backward") -> Any:
     """The inverse of `fft`."""
     return of.ifft(_complex(x), n, axis, norm)
 
 
-def fftn(x: Any, /, *, s: Any = None, axes: Any = None, norm: str = "backward") -> Any:
+def fftn(x: Any, /, *, s: Any = None, axes: Any = None, norm: Norm = "backward") -> Any:
     """`fft` along several axes."""
     return of.fftn(_complex(x), s, axes, norm)
 
 
-def ifftn(x: Any, /, *, s: Any = None, axes: Any = None, norm: str = "backward") -> Any:
+def ifftn(x: Any, /, *, s: Any = None, axes: Any = None, norm: Norm = "backward") -> Any:
     """The inverse of `fftn`."""
     return of.ifftn(_complex(x), s, axes, norm)
 
 
-def rfft(x: Any, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Any:
+def rfft(x: Any, /, *, n: int | None = None, axis: int = -1, norm: Norm = "backward") -> Any:
     """The frequencies 0 … n//2 of the transform of a real array."""
     return of.rfft(_real(x), n, axis, norm)
 
 
-def irfft(x: Any, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Any:
+def irfft(x: Any, /, *, n: int | None = None, axis: int = -1, norm: Norm = "backward") -> Any:
     """The inverse of `rfft`."""
     return of.irfft(_complex(x), n, axis, norm)
 
 
-def rfftn(x: Any, /, *, s: Any = None, axes: Any = None, norm: str = "backward") -> Any:
+def rfftn(x: Any, /, *, s: Any = None, axes: Any = None, norm: Norm = "backward") -> Any:
     """`rfft` along the last of several axes, `fft` along the others."""
     return of.rfftn(_real(x), s, axes, norm)
 
 
-def irfftn(x: Any, /, *, s: Any = None, axes: Any = None, norm: str = "backward") -> Any:
+def irfftn(x: Any, /, *, s: Any = None, axes: Any = None, norm: Norm = "backward") -> Any:
     """The inverse of `rfftn`."""
     return of.irfftn(_complex(x), s, axes, norm)
 
 
 #: The inverse of a norm.
-_TURNED = {"backward": "forward", "forward": "backward"}
+_TURNED: dict[Norm, Norm] = {"backward": "forward", "forward": "backward"}
 
 
-def hfft(x: Any, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Any:
+def hfft(x: Any, /, *, n: int | None = None, axis: int = -1, norm: Norm = "backward") -> Any:
     """The transform, real, of an array with x(−t) = conj x(t), of which the first half is given."""
     return of.irfft(_complex(x).conj(), n, axis, _TURNED.get(norm, norm))
 
 
-def ihfft(x: Any, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Any:
+def ihfft(x: Any, /, *, n: int | None = None, axis: int = -1, norm: Norm = "backward") -> Any:
     """The inverse of `hfft`."""
     return of.rfft(_real(x), n, axis, _TURNED.get(norm, norm)).conj()
 

@@ -10,6 +10,7 @@ from tlean.dtypes import dtype_option
 from tlean.errors import OptionError
 from tlean.shapes import normalize_axis
 
+from ..arguments.literals import Side
 from .calls import beside, by_value, is_number, required, run
 
 
@@ -116,7 +117,7 @@ def count_nonzero(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any
     return run(lambda ops, x: ops.sum(ops.not_equal(x, ops.zeros_like(x)), axis, keepdims), x)
 
 
-def searchsorted(x1: Any, x2: Any, /, *, side: str = "left", sorter: Any = None) -> Any:
+def searchsorted(x1: Any, x2: Any, /, *, side: Side = "left", sorter: Any = None) -> Any:
     """Where each of x2 would be put into the sorted x1."""
     return run(lambda ops, a, v, order: ops.searchsorted(a if order is None else ops.take(a, order, 0), v, side), x1, x2, sorter)
 

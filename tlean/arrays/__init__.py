@@ -1,9 +1,13 @@
-"""How arrays follow NumPy: the methods and operators of references and results, and NumPy's own functions of them."""
+"""How arrays follow NumPy: the methods and operators of references and results, and NumPy's own functions of them.
+
+What computes is imported when it is first called.
+"""
 
 from tlean._core.array import install_operators
 from tlean._core.refs import install_arrays
 
-from . import methods, notebooks, numpy_calls, values
+from ..later import function
+from . import methods
 
 install_arrays(
     methods.METHODS,
@@ -12,8 +16,8 @@ install_arrays(
     methods.transposed,
     methods.compare,
     methods.bitwise,
-    numpy_calls.ufunc,
-    numpy_calls.function,
-    notebooks.html,
+    function("tlean.arrays.numpy_calls", "ufunc"),
+    function("tlean.arrays.numpy_calls", "function"),
+    function("tlean.arrays.notebooks", "html"),
 )
-install_operators(values.operate, values.attribute, values.ufunc, values.function)
+install_operators(*(function("tlean.arrays.values", name) for name in ("operate", "attribute", "ufunc", "function")))

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tlean._core.array import AnyTensor
+from tlean._core.array import AnyTensor, install_operators
 from tlean._core.refs import RefBase
 from tlean.errors import DTypeError, IndexRangeError, MissingOpError, OptionError, ShapeError, TleanError
 from tlean.indexing import At, Entries
@@ -262,3 +262,6 @@ def function(called: Callable[..., Any], args: tuple[Any, ...], options: dict[st
         raise numpy_calls.unsupported(called, "", next(x for x in _flat((*args, *options.values())) if isinstance(x, AnyTensor)))
     result = _by_numpy(f"np.{called.__name__}", called, args, options, None)
     return _array(result) if known else result
+
+
+install_operators(operate, attribute, ufunc, function)

@@ -16,6 +16,7 @@ from tlean.ops import Spec
 from tlean.ops.registry import whole
 from tlean.programs.recorder import Recorder
 
+from ..arguments.literals import Backend
 from .derived import DerivedProgram, checked_argnums, is_one, results_of, selected, variables
 from .products import gradient_record, with_aux
 
@@ -25,7 +26,7 @@ _Blocks = list[list[GraphRef]]
 def jacrev(
     f: Callable[..., Any],
     argnums: Any = 0,
-    backend: str = "compiled",
+    backend: Backend = "compiled",
     seed: int | None = None,
     has_aux: bool = False,
     chunk_size: int | None = None,
@@ -51,7 +52,7 @@ def jacrev(
 def jacfwd(
     f: Callable[..., Any],
     argnums: Any = 0,
-    backend: str = "compiled",
+    backend: Backend = "compiled",
     seed: int | None = None,
     has_aux: bool = False,
     chunk_size: int | None = None,
@@ -101,7 +102,7 @@ def _jacobian(
 def hessian(
     f: Callable[..., Any],
     argnums: Any = 0,
-    backend: str = "compiled",
+    backend: Backend = "compiled",
     seed: int | None = None,
     has_aux: bool = False,
     chunk_size: int | None = None,

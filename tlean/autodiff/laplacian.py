@@ -14,11 +14,12 @@ from tlean.dtypes import FLOATS
 from tlean.ops import Spec
 from tlean.programs.recorder import Recorder
 
+from ..arguments.literals import Backend
 from .derived import DerivedProgram, checked_argnums, results_of
 from .jacobians import moved
 
 
-def laplacian(f: Callable[..., Any], argnums: Any = 0, backend: str = "compiled", seed: int | None = None) -> DerivedProgram:
+def laplacian(f: Callable[..., Any], argnums: Any = 0, backend: Backend = "compiled", seed: int | None = None) -> DerivedProgram:
     """The Laplacian of a program: for each number of its result the sum of the second derivatives by the numbers of the argument.
 
     It takes one pass, forward: each op hands on its value, its Jacobian and its Laplacian, and no Hessian is formed. Ops that are linear

@@ -13,12 +13,13 @@ from tlean.dtypes import FLOATS
 from tlean.errors import DTypeError, OptionError, ShapeError
 from tlean.programs.recorder import Recorder
 
+from ..arguments.literals import Backend
 from .derived import DerivedProgram, results_of, variables
 from .products import directions
 
 
 def linearize(
-    f: Callable[..., Any], *xs: Any, backend: str = "compiled", seed: int | None = None, **keywords: Any
+    f: Callable[..., Any], *xs: Any, backend: Backend = "compiled", seed: int | None = None, **keywords: Any
 ) -> tuple[Any, LinearMap]:
     """The value of a program and its derivative as a linear map.
 

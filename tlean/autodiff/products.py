@@ -19,6 +19,7 @@ from tlean.programs.executable import FixedStream
 from tlean.programs.inline import is_backend, program_of
 from tlean.programs.recorder import Recorder
 
+from ..arguments.literals import Backend
 from .derived import (
     DerivedProgram,
     checked_argnums,
@@ -31,7 +32,7 @@ from .derived import (
 
 
 def value_and_grad(
-    f: Callable[..., Any], argnums: Any = 0, has_aux: bool = False, backend: str = "compiled", seed: int | None = None
+    f: Callable[..., Any], argnums: Any = 0, has_aux: bool = False, backend: Backend = "compiled", seed: int | None = None
 ) -> DerivedProgram:
     """The value and the gradient of a scalar program.
 
@@ -88,7 +89,7 @@ def gradient_record(recorder: Recorder, argnums: Any, has_aux: bool = False, by_
 
 
 def grad(
-    f: Callable[..., Any], argnums: Any = 0, has_aux: bool = False, backend: str = "compiled", seed: int | None = None
+    f: Callable[..., Any], argnums: Any = 0, has_aux: bool = False, backend: Backend = "compiled", seed: int | None = None
 ) -> DerivedProgram:
     """The gradient of a scalar program; see `value_and_grad`. With `has_aux` the result is `(gradient, aux)`.
 
@@ -132,7 +133,7 @@ class _Fixed:
 
 
 def vjp(
-    f: Callable[..., Any], *xs: Any, backend: str = "compiled", seed: int | None = None, **keywords: Any
+    f: Callable[..., Any], *xs: Any, backend: Backend = "compiled", seed: int | None = None, **keywords: Any
 ) -> tuple[Any, Callable[..., Any]]:
     """The value of a program and its pull-back.
 
@@ -253,7 +254,7 @@ def directions(name: str, xs: Any, dxs: Any) -> tuple[tuple[Any, ...], tuple[Any
 
 
 def jvp(
-    f: Callable[..., Any], xs: Sequence[Any], dxs: Sequence[Any], backend: str = "compiled", seed: int | None = None, **keywords: Any
+    f: Callable[..., Any], xs: Sequence[Any], dxs: Sequence[Any], backend: Backend = "compiled", seed: int | None = None, **keywords: Any
 ) -> tuple[Any, Any]:
     """The value of a program at `xs` and its derivative in the direction `dxs` (None = that argument is held fixed).
 
@@ -302,7 +303,7 @@ def _jvp_record(name: str, program: Callable[..., Any]) -> Callable[..., Any]:
     return record
 
 
-def hvp(f: Callable[..., Any], xs: Any, vs: Any, backend: str = "compiled", seed: int | None = None, **keywords: Any) -> Any:
+def hvp(f: Callable[..., Any], xs: Any, vs: Any, backend: Backend = "compiled", seed: int | None = None, **keywords: Any) -> Any:
     """The Hessian of a scalar program times a vector, forward over reverse.
 
     A call traces and compiles f. For many products make the call part of a program that is kept:
@@ -352,7 +353,7 @@ def hvp_params(
     params: Sequence[Any],
     inputs: Sequence[Any],
     v: Sequence[Any],
-    backend: str = "compiled",
+    backend: Backend = "compiled",
     seed: int | None = None,
     **keywords: Any,
 ) -> Any:

@@ -23,6 +23,7 @@ from tlean.ops import OpDef, Spec, get
 from tlean.ops.layout import converted
 from tlean.programs.recorder import Recorder
 
+from ..arguments.literals import Backend
 from .derived import DerivedProgram, results_of, variables
 
 #: Products of their first two inputs: the Cauchy product.
@@ -31,7 +32,7 @@ _MOST_MEANT = 64
 
 
 def jet(
-    f: Callable[..., Any], x: Any, series: Sequence[Any], backend: str = "compiled", seed: int | None = None, **keywords: Any
+    f: Callable[..., Any], x: Any, series: Sequence[Any], backend: Backend = "compiled", seed: int | None = None, **keywords: Any
 ) -> tuple[Any, list[Any]]:
     """The value of a program along a curve x(t), and its derivatives by t at t = 0, to any order, in one sweep.
 

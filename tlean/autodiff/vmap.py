@@ -14,10 +14,13 @@ from tlean.ops import Spec
 from tlean.ops.batching.call import lanes_first
 from tlean.programs.recorder import Recorder
 
+from ..arguments.literals import Backend
 from .derived import DerivedProgram, results_of
 
 
-def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0, backend: str = "compiled", seed: int | None = None) -> DerivedProgram:
+def vmap(
+    f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0, backend: Backend = "compiled", seed: int | None = None
+) -> DerivedProgram:
     """A program over one example as a program over many: f of each entry along an axis of the arguments, in one call.
 
     f is traced once, for one example, and each op in it becomes one op on all examples. It may be any program, one that `grad`, `jvp` or

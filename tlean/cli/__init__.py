@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import tlean as tl
-from tlean.profile import IN_ASCII
+from tlean.profiling import IN_ASCII
 
 COMMANDS = {
     "info": "versions, instruction set, threads, CUDA",

@@ -18,6 +18,7 @@ import numpy as np
 
 import tlean as tl
 from tlean._core.table import ISA
+from tlean.arguments.literals import Backend
 from tlean.files import writable
 
 from . import positive
@@ -70,7 +71,7 @@ def _perceptron(o: Any, w1: Any, b1: Any, w2: Any, b2: Any, x: Any, y: Any) -> A
     return o.cross_entropy(o.linear(w2, b2, o.relu(o.linear(w1, b1, o.reshape(x, (x.shape[0], -1))))), y)
 
 
-def _training(name: str, loss: Callable[..., Any], shapes: list[tuple[int, ...]], backend: str, batch: int = 64) -> Job:
+def _training(name: str, loss: Callable[..., Any], shapes: list[tuple[int, ...]], backend: Backend, batch: int = 64) -> Job:
     def build() -> Callable[[], Any]:
         x = _values((batch, 1, 28, 28))[0]
         y = np.arange(batch) % 10

@@ -15,6 +15,7 @@ import numpy as np
 import tlean as tl
 from tlean import rng
 from tlean._core.table import ISA
+from tlean.arguments.literals import Backend
 from tlean.ops import all_ops
 from tlean.testing import check_op
 
@@ -47,7 +48,8 @@ def check_training() -> None:
     results = []
     before = tl.get_num_threads()
     try:
-        for backend, threads in (("eager", 1), ("eager", before), ("compiled", 1), ("compiled", before)):
+        ways: list[tuple[Backend, int]] = [("eager", 1), ("eager", before), ("compiled", 1), ("compiled", before)]
+        for backend, threads in ways:
             tl.set_num_threads(threads)
             trainer = tl.ScalarTrainer(tl.Options(backend=backend, seed=0), values, [x.shape, tl.Spec((6,), "int64")], loss)
             opt = tl.optim.AdamW(trainer.params, lr=0.01)

@@ -7,7 +7,7 @@ connected layers. Written with `tl.nn`; `examples/mnist_cnn.py` in the repositor
 from __future__ import annotations
 
 import tlean as tl
-from tlean import nn
+import tlean.nn as nn
 
 from . import digits
 

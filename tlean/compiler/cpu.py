@@ -6,7 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
+from tlean._core import lapack
 from tlean._core.array import as_argument, as_input, as_tensor
+from tlean._core.eager.accum import install_kernels
 from tlean._core.plan import plan as core
 from tlean._core.plan.callback import ADDRESS as HOST
 from tlean._core.plan.callback import call_number
@@ -14,7 +18,9 @@ from tlean._core.plan.callback import numbers as host_numbers
 from tlean._core.plan.chain import ADDRESS
 from tlean._core.table import ACCUMULATES, INNER, KERNELS, MODULES, ONCE, PRODUCERS, STEPS
 from tlean.dtypes import SIZES, SUFFIX
+from tlean.errors import LinAlgError
 from tlean.ops import OpDef, Spec
+from tlean.ops.matrices import lapack as lapack_kernels
 
 from .by_definition import by_definition
 from .chain_code import BYTES, COLUMN, OUTPUT, REPEATED, SCALAR, SIZED, SLOT, STRETCH, SUM, ChainCode, Header, Op, Stretched, Sum
@@ -36,6 +42,18 @@ from .unshared import without_unshared
 
 if TYPE_CHECKING:
     from .checks.plan_check import PlanCheck
+
+
+def _require(outs: Any, ins: Any, options: Any) -> None:
+    try:
+        lapack.FUNCTIONS["require"](outs, ins, options)
+    except np.linalg.LinAlgError as error:
+        raise LinAlgError(str(error)) from None
+
+
+# What the records and the core are given before anything runs.
+lapack_kernels.install({**lapack.FUNCTIONS, "require": _require})
+install_kernels(KERNELS["accumulate:f32"], KERNELS["accumulate:f64"])
 
 #: Bytes of a block's slots and operands together. Twice an L1 cache: a call of a loop costs more than operands that come from L2.
 _BLOCK_BYTES = 96 * 1024

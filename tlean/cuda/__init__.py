@@ -7,6 +7,7 @@ ops on arrays with no tape (`docs/cuda_ops.md` lists their kernels).
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -27,6 +28,19 @@ __all__ = [
     "device_count", "elementwise", "empty_cache", "is_available", "kernel", "memory_stats", "ops", "set_memory_limit", "synchronize",
     "to_device",
 ]  # fmt: skip
+
+_rest: list[Callable[[], object]] = []
+
+
+def with_device(load: Callable[[], object]) -> None:
+    """Note what is to be loaded when a device is first asked for, such as the sessions that compute there."""
+    _rest.append(load)
+
+
+def load_rest() -> None:
+    """Load what was noted."""
+    while _rest:
+        _rest.pop()()
 
 
 def __getattr__(name: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..arguments.literals import Precision
 from ..errors import DeviceError, OptionError
 from .calls.launch import CudaOps
 from .custom import elementwise, kernel
@@ -92,7 +93,7 @@ def to_device(x: Any, device: int = 0) -> DeviceArray:
     return move(x, context(device))
 
 
-def ops(device: int = 0, *, precision: str = "fp32", deterministic: bool = True) -> Any:
+def ops(device: int = 0, *, precision: Precision = "fp32", deterministic: bool = True) -> Any:
     """The ops on device arrays, with no tape: `tl.cuda.ops().matmul(a, b)`.
 
     Args:

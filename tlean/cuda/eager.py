@@ -12,6 +12,7 @@ from tlean._core.eager.eager import body_among, recording
 from tlean._core.refs import RefBase, ValueRef
 
 from .._generated.methods import OpsMethods
+from ..arguments.literals import FloatName
 from ..compiler.graph import integers_of
 from ..compiler.lower import lower
 from ..dtypes import holds_integers, keeps
@@ -95,7 +96,7 @@ class CudaEager(OpsMethods):
 
     generation: int
 
-    dtype = "float32"
+    dtype: FloatName = "float32"
 
     def __init__(
         self, where: Context | int = 0, store: DeviceTape | None = None, seed: int = 0, mode: Mode = EXACT, fused: bool = True

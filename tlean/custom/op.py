@@ -6,7 +6,7 @@ import functools
 import itertools
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -57,7 +57,7 @@ class CustomOp:
         shape: Any = None,
         dtype: Any = None,
         programs: bool = False,
-        vmap_method: str = "sequential",
+        vmap_method: Literal["sequential", "broadcast_all"] = "sequential",
         cuda: Any = None,
     ) -> None:
         for what, function in (("forward", forward), ("backward", backward), ("jvp", jvp)):
@@ -303,7 +303,7 @@ def custom_op(
     shape: Any = None,
     dtype: str | Sequence[str] | None = None,
     programs: bool = False,
-    vmap_method: str = "sequential",
+    vmap_method: Literal["sequential", "broadcast_all"] = "sequential",
     cuda: Any = None,
 ) -> CustomOp:
     """An op of the user's own, written on NumPy arrays; it works on every backend as a call back into Python.

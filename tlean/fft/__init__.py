@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import functions as f
+import tlean.functions as f
+
+from ..arguments.literals import Norm
 from ..errors import DTypeError
 from ..functions import fft_fftfreq as fftfreq
 from ..functions import fft_rfftfreq as rfftfreq
@@ -48,7 +50,7 @@ def _real(x: Any, name: str) -> Any:
     return x
 
 
-def fft(x: Any, n: int | None = None, axis: int = -1, norm: str | None = "backward") -> ComplexArray:
+def fft(x: Any, n: int | None = None, axis: int = -1, norm: Norm | None = "backward") -> ComplexArray:
     """The discrete Fourier transform along an axis: y[k] = Σ x[j] exp(−2πi jk/n).
 
     Args:
@@ -66,7 +68,7 @@ def fft(x: Any, n: int | None = None, axis: int = -1, norm: str | None = "backwa
     return ComplexArray(f.fft_fft(as_complex(x).parts, n, axis, norm))
 
 
-def ifft(x: Any, n: int | None = None, axis: int = -1, norm: str | None = "backward") -> ComplexArray:
+def ifft(x: Any, n: int | None = None, axis: int = -1, norm: Norm | None = "backward") -> ComplexArray:
     """The inverse of `fft`: y[j] = 1/n · Σ x[k] exp(2πi jk/n).
 
     Args:
@@ -81,7 +83,7 @@ def ifft(x: Any, n: int | None = None, axis: int = -1, norm: str | None = "backw
     return ComplexArray(f.fft_ifft(as_complex(x).parts, n, axis, norm))
 
 
-def rfft(x: Any, n: int | None = None, axis: int = -1, norm: str | None = "backward") -> ComplexArray:
+def rfft(x: Any, n: int | None = None, axis: int = -1, norm: Norm | None = "backward") -> ComplexArray:
     """Of `fft` of a real array the frequencies 0 … n//2; the others are their conjugates. Half the work of `fft`.
 
     Args:
@@ -98,7 +100,7 @@ def rfft(x: Any, n: int | None = None, axis: int = -1, norm: str | None = "backw
     return ComplexArray(f.fft_rfft(_real(x, "rfft"), n, axis, norm))
 
 
-def irfft(x: Any, n: int | None = None, axis: int = -1, norm: str | None = "backward") -> Any:
+def irfft(x: Any, n: int | None = None, axis: int = -1, norm: Norm | None = "backward") -> Any:
     """The inverse of `rfft`: the n real numbers with a spectrum.
 
     Args:
@@ -115,7 +117,7 @@ def irfft(x: Any, n: int | None = None, axis: int = -1, norm: str | None = "back
     return f.fft_irfft(as_complex(x).parts, n, axis, norm)
 
 
-def fftn(x: Any, s: Any = None, axes: Any = None, norm: str | None = "backward") -> ComplexArray:
+def fftn(x: Any, s: Any = None, axes: Any = None, norm: Norm | None = "backward") -> ComplexArray:
     """`fft` along several axes.
 
     Args:
@@ -129,7 +131,7 @@ def fftn(x: Any, s: Any = None, axes: Any = None, norm: str | None = "backward")
     return ComplexArray(f.fft_fftn(as_complex(x).parts, s, axes, norm))
 
 
-def ifftn(x: Any, s: Any = None, axes: Any = None, norm: str | None = "backward") -> ComplexArray:
+def ifftn(x: Any, s: Any = None, axes: Any = None, norm: Norm | None = "backward") -> ComplexArray:
     """The inverse of `fftn`.
 
     Args:
@@ -140,7 +142,7 @@ def ifftn(x: Any, s: Any = None, axes: Any = None, norm: str | None = "backward"
     return ComplexArray(f.fft_ifftn(as_complex(x).parts, s, axes, norm))
 
 
-def rfftn(x: Any, s: Any = None, axes: Any = None, norm: str | None = "backward") -> ComplexArray:
+def rfftn(x: Any, s: Any = None, axes: Any = None, norm: Norm | None = "backward") -> ComplexArray:
     """`rfft` along the last of several axes, `fft` along the others.
 
     Args:
@@ -153,7 +155,7 @@ def rfftn(x: Any, s: Any = None, axes: Any = None, norm: str | None = "backward"
     return ComplexArray(f.fft_rfftn(_real(x, "rfftn"), s, axes, norm))
 
 
-def irfftn(x: Any, s: Any = None, axes: Any = None, norm: str | None = "backward") -> Any:
+def irfftn(x: Any, s: Any = None, axes: Any = None, norm: Norm | None = "backward") -> Any:
     """The inverse of `rfftn`.
 
     Args:
@@ -166,7 +168,7 @@ def irfftn(x: Any, s: Any = None, axes: Any = None, norm: str | None = "backward
     return f.fft_irfftn(as_complex(x).parts, s, axes, norm)
 
 
-def fft2(x: Any, s: Any = None, axes: Any = (-2, -1), norm: str | None = "backward") -> ComplexArray:
+def fft2(x: Any, s: Any = None, axes: Any = (-2, -1), norm: Norm | None = "backward") -> ComplexArray:
     """`fftn` along the last two axes.
 
     Args:
@@ -177,7 +179,7 @@ def fft2(x: Any, s: Any = None, axes: Any = (-2, -1), norm: str | None = "backwa
     return ComplexArray(f.fft_fft2(as_complex(x).parts, s, axes, norm))
 
 
-def ifft2(x: Any, s: Any = None, axes: Any = (-2, -1), norm: str | None = "backward") -> ComplexArray:
+def ifft2(x: Any, s: Any = None, axes: Any = (-2, -1), norm: Norm | None = "backward") -> ComplexArray:
     """`ifftn` along the last two axes.
 
     Args:
@@ -188,7 +190,7 @@ def ifft2(x: Any, s: Any = None, axes: Any = (-2, -1), norm: str | None = "backw
     return ComplexArray(f.fft_ifft2(as_complex(x).parts, s, axes, norm))
 
 
-def rfft2(x: Any, s: Any = None, axes: Any = (-2, -1), norm: str | None = "backward") -> ComplexArray:
+def rfft2(x: Any, s: Any = None, axes: Any = (-2, -1), norm: Norm | None = "backward") -> ComplexArray:
     """`rfftn` along the last two axes.
 
     Args:
@@ -200,7 +202,7 @@ def rfft2(x: Any, s: Any = None, axes: Any = (-2, -1), norm: str | None = "backw
     return ComplexArray(f.fft_rfft2(_real(x, "rfft2"), s, axes, norm))
 
 
-def irfft2(x: Any, s: Any = None, axes: Any = (-2, -1), norm: str | None = "backward") -> Any:
+def irfft2(x: Any, s: Any = None, axes: Any = (-2, -1), norm: Norm | None = "backward") -> Any:
     """`irfftn` along the last two axes.
 
     Args:

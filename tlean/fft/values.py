@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .. import functions as f
+import tlean.functions as f
+
 from .. import tree
 from .._core.array import AnyTensor, as_tensor
 from ..arguments import is_reference

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from .. import functions as F
+import tlean.functions as F
+
 from .._core.array import as_tensor
 from ..arguments import is_reference
 from ..errors import OptionError, ShapeError
@@ -15,7 +16,9 @@ from ..loops import scan
 ENDS = ("not-a-knot", "natural")
 
 
-def cubic_spline(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, *, bc_type: str = "not-a-knot") -> Any:
+def cubic_spline(
+    x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, *, bc_type: Literal["not-a-knot", "natural"] = "not-a-knot"
+) -> Any:
     """The value at x of the cubic spline through points, as SciPy's `CubicSpline`; `tl.interp` takes straight lines.
 
     Args:

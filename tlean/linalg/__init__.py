@@ -3,8 +3,7 @@
 Matrices are the last two axes of an array; those before are a batch.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..functions import block_diag, diagonal, matmul, outer, tensordot, trace, vander
 from ..functions import linalg_cholesky_solve as cholesky_solve
@@ -29,6 +28,7 @@ from ..functions import linalg_slogdet as slogdet
 from ..functions import linalg_svd as svd
 from ..functions import linalg_svdvals as svdvals
 from ..functions import linalg_vecdot as vecdot
+from ..later import names
 from .checked import cholesky, inv, solve, solve_triangular
 
 if TYPE_CHECKING:
@@ -88,14 +88,5 @@ _LATER |= {"sparse_solve": "tlean.sparse.solving"}
 _LATER |= dict.fromkeys(
     ("cholesky_inverse", "lu_solve", "matrix_transpose", "norm", "tensorinv", "tensorsolve", "vector_norm"), "tlean.linalg.forms"
 )
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _LATER:
-        raise AttributeError(f"module 'tlean.linalg' has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(_LATER[name]), name)
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATER})
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = names(__name__, {}, _LATER)

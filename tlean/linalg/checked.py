@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import functions as F
+import tlean.functions as F
+
 from ..arguments import truth
 from ..dispatch import Values, backend_of
 from ..ops.registry import array

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import functions as F
+import tlean.functions as F
+
 from ..arguments import is_reference, truth, whole
 from ..dtypes import FLOATS
 from ..errors import OptionError, ShapeError

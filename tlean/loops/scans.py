@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from tlean import tree
 from tlean._core.array import as_tensor
@@ -31,7 +31,7 @@ def scan(
     length: int | None = None,
     reverse: bool = False,
     unroll: bool | int = 1,
-    checkpoint: int | str | None = None,
+    checkpoint: int | Literal["sqrt", "optimal"] | None = None,
 ) -> tuple[Any, Any]:
     """A loop that carries values from step to step: `carry, y = f(carry, x)` for each entry x of `xs` along its first axis.
 
@@ -95,7 +95,7 @@ def map(f: Callable[..., Any], xs: Any) -> Any:
     return called("map", (f,), record, xs)
 
 
-def fori_loop(lower: int, upper: int, f: Callable[..., Any], init: Any, checkpoint: int | str | None = None) -> Any:
+def fori_loop(lower: int, upper: int, f: Callable[..., Any], init: Any, checkpoint: int | Literal["sqrt", "optimal"] | None = None) -> Any:
     """The carry after `carry = f(i, carry)` for each integer i from `lower` on, below `upper`.
 
     Args:

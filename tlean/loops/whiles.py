@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from tlean import tree
 from tlean._core.array import as_tensor
@@ -25,7 +25,7 @@ def while_loop(
     body: Callable[..., Any],
     init: Any,
     max_steps: int | None = None,
-    checkpoint: int | str | None = None,
+    checkpoint: int | Literal["sqrt", "optimal"] | None = None,
 ) -> Any:
     """The carry after `carry = body(carry)` as often as `cond(carry)` holds.
 

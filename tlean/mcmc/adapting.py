@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tlean import functions as F
+import tlean.functions as F
 
 from .trajectories import Metric
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tlean import functions as F
+import tlean.functions as F
 from tlean import tree
 from tlean.arguments import flag, is_reference, whole
 from tlean.arguments import seed as checked_seed

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tlean import functions as F
+import tlean.functions as F
+from tlean.arguments.literals import FloatName
 from tlean.loops import while_loop
 
 #: An energy that is off by so much is one of a trajectory that diverges.
@@ -110,12 +111,12 @@ class Sampler:
 
     both: Callable[[Any], Any]
     n: int
-    dtype: str
+    dtype: FloatName
     depth: int
     keep: np.ndarray
     looks: np.ndarray
 
-    def __init__(self, both: Callable[[Any], Any], n: int, dtype: str, depth: int) -> None:
+    def __init__(self, both: Callable[[Any], Any], n: int, dtype: FloatName, depth: int) -> None:
         self.both, self.n, self.dtype, self.depth = both, n, dtype, depth
         self.keep, self.looks = _rows(depth)
         self.sizes: np.ndarray = 2 ** np.arange(depth)

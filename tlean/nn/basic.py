@@ -11,6 +11,7 @@ from tlean.errors import IndexRangeError, OptionError, ShapeError
 from tlean.optim.updates import number
 from tlean.programs.recorder import Recorder
 
+from ..arguments.literals import Approximation
 from .init import Initialiser, kaiming_uniform, normal, uniform
 from .module import Module, shape_of
 
@@ -316,7 +317,7 @@ class GELU(Activation):
 
     op = "gelu"
 
-    def __init__(self, approximate: str = "tanh") -> None:
+    def __init__(self, approximate: Approximation = "tanh") -> None:
         super().__init__(approximate=approximate)
 
 

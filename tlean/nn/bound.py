@@ -6,6 +6,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from tlean.arguments.literals import FloatName
 from tlean.errors import NodeError, OptionError
 from tlean.param import Param
 from tlean.programs.compiled import GraphM
@@ -21,7 +22,7 @@ class Buffer(Param):
 
     __slots__ = ()
 
-    def __init__(self, value: Any, name: str | None = None, *, dtype: str | None = None) -> None:
+    def __init__(self, value: Any, name: str | None = None, *, dtype: FloatName | None = None) -> None:
         super().__init__(value, name, False, dtype=dtype)
 
 

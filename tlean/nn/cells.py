@@ -12,6 +12,7 @@ from tlean.errors import OptionError, ShapeError
 from tlean.ops.recurrent.cells import gru_parts, lstm_parts
 from tlean.programs.running import backend_itself
 
+from ..arguments.literals import Nonlinearity
 from .basic import positive
 from .init import Initialiser, uniform
 from .module import Module, shape_of
@@ -194,7 +195,7 @@ class RNNCell(Cell):
         nonlinearity: "tanh" or "relu".
     """
 
-    def __init__(self, inputs: int, size: int, bias: bool = True, nonlinearity: str = "tanh") -> None:
+    def __init__(self, inputs: int, size: int, bias: bool = True, nonlinearity: Nonlinearity = "tanh") -> None:
         self._kind = Plain(nonlinearity_of("RNNCell", nonlinearity))
         super().__init__(inputs, size, bias)
 

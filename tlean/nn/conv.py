@@ -11,6 +11,7 @@ from tlean.arguments import truth, whole
 from tlean.errors import OptionError, ShapeError
 from tlean.optim.updates import number
 
+from ..arguments.literals import Cover, LayerPadding
 from .basic import DEFAULT_WEIGHT, default_bias, positive
 from .init import Initialiser
 from .module import Module, shape_of
@@ -40,7 +41,7 @@ _PADDING_MODES = {"zeros": "", "reflect": "reflect", "replicate": "edge", "circu
 
 class _Conv(Module):
     outputs: int
-    padding_mode: str
+    padding_mode: LayerPadding
     d = 0
     transposed = False
 
@@ -50,13 +51,13 @@ class _Conv(Module):
         outputs: int,
         kernel: Ints,
         stride: Ints = 1,
-        padding: Ints | str = 0,
+        padding: Ints | Cover = 0,
         dilation: Ints = 1,
         groups: int = 1,
         bias: bool = True,
         weight_init: Initialiser = DEFAULT_WEIGHT,
         bias_init: Initialiser | None = None,
-        padding_mode: str = "zeros",
+        padding_mode: LayerPadding = "zeros",
     ) -> None:
         name = type(self).__name__
         if not isinstance(padding_mode, str) or padding_mode not in _PADDING_MODES:

@@ -15,12 +15,13 @@ from tlean.errors import OptionError
 from tlean.param import Param
 from tlean.programs.recorder import Recorder
 
+from ..arguments.literals import Backend
 from .bound import Bound
 from .module import Module
 
 
 def per_sample_grad(
-    loss: Callable[..., Any], params: Any, in_axes: Any = 0, has_aux: bool = False, backend: str = "compiled", seed: int | None = None
+    loss: Callable[..., Any], params: Any, in_axes: Any = 0, has_aux: bool = False, backend: Backend = "compiled", seed: int | None = None
 ) -> DerivedProgram:
     """The gradient of a loss by the parameters of a model for each example of a batch, in one call.
 

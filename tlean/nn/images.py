@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tlean.errors import OptionError
 from tlean.optim.updates import number
 
+from ..arguments.literals import Bag, Resizing
 from .basic import Activation, positive
 from .init import Initialiser, normal
 from .module import Module
@@ -31,7 +32,7 @@ class Upsample(Activation):
         self,
         size: int | Sequence[int] | None = None,
         scale_factor: float | Sequence[float] | None = None,
-        mode: str = "nearest",
+        mode: Resizing = "nearest",
         align_corners: bool | None = None,
     ) -> None:
         if (size is None) == (scale_factor is None):
@@ -149,7 +150,7 @@ class EmbeddingBag(Module):
     Shapes: indices `(N, n)`, or `(n,)` with offsets `(N,)` → `(N, size)`. Weight `(count, size)`.
     """
 
-    def __init__(self, count: int, size: int, mode: str = "mean", weight_init: Initialiser | None = None) -> None:
+    def __init__(self, count: int, size: int, mode: Bag = "mean", weight_init: Initialiser | None = None) -> None:
         positive("EmbeddingBag", count=count, size=size)
         if not isinstance(mode, str) or mode not in ("sum", "mean", "max"):
             raise OptionError(f"EmbeddingBag: mode must be sum, mean or max, got {mode!r}")

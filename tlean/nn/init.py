@@ -14,13 +14,14 @@ from typing import Any
 
 import numpy as np
 
+from tlean.arguments.literals import FloatName
 from tlean.dtypes import FLOATS
 from tlean.errors import DTypeError, OptionError, ShapeError
 from tlean.rng import Rng
 from tlean.shapes import as_shape
 
 #: `(rng, shape, dtype) -> array`.
-Initialiser = Callable[[Rng, tuple[int, ...], str], np.ndarray]
+Initialiser = Callable[[Rng, tuple[int, ...], FloatName], np.ndarray]
 
 # What a nonlinearity does to the spread of what goes through it.
 _GAINS = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5 / 3, "relu": math.sqrt(2)}
@@ -67,7 +68,7 @@ class Constant:
 
     value: float
 
-    def __call__(self, rng: Rng, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    def __call__(self, rng: Rng, shape: tuple[int, ...], dtype: FloatName) -> np.ndarray:
         """The values."""
         dims = as_shape(shape)
         if math.prod(n for n in dims if n) >= 1 << 60:
@@ -82,7 +83,7 @@ class Uniform:
     low: float
     high: float
 
-    def __call__(self, rng: Rng, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    def __call__(self, rng: Rng, shape: tuple[int, ...], dtype: FloatName) -> np.ndarray:
         """The values."""
         return rng.uniform(shape, self.low, self.high, dtype)
 
@@ -94,7 +95,7 @@ class Normal:
     mean: float
     std: float
 
-    def __call__(self, rng: Rng, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    def __call__(self, rng: Rng, shape: tuple[int, ...], dtype: FloatName) -> np.ndarray:
         """The values."""
         # 1 − u is never 0, so the logarithm is finite.
         radius = np.sqrt(-2 * np.log(1 - rng.uniform(shape, dtype="float64")))
@@ -109,7 +110,7 @@ class Xavier:
     gain: float
     even: bool
 
-    def __call__(self, rng: Rng, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    def __call__(self, rng: Rng, shape: tuple[int, ...], dtype: FloatName) -> np.ndarray:
         """The values."""
         if not self.even:
             return Normal(0.0, self.gain * math.sqrt(2 / sum(fans(shape))))(rng, shape, dtype)
@@ -125,7 +126,7 @@ class Kaiming:
     mode: str
     even: bool
 
-    def __call__(self, rng: Rng, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    def __call__(self, rng: Rng, shape: tuple[int, ...], dtype: FloatName) -> np.ndarray:
         """The values."""
         std = self.gain / math.sqrt(fans(shape)[self.mode == "fan_out"])
         if not self.even:

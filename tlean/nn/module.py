@@ -12,6 +12,7 @@ import numpy as np
 from tlean import tree
 from tlean._core.array import as_tensor
 from tlean.arguments import float_dtype, truth, whole
+from tlean.arguments.literals import FloatName
 from tlean.compiler.graph import Graph
 from tlean.data.arrays import as_array
 from tlean.display import table
@@ -245,7 +246,7 @@ class Module:
                     p.set(rules.get(names.pop(id(p)), own)(rng, p.shape, p.dtype))
         return self
 
-    def to(self, dtype: str) -> Any:
+    def to(self, dtype: FloatName) -> Any:
         """Keep all values in this dtype, "float32" or "float64", from now on; returns the module.
 
         Args:

@@ -17,6 +17,7 @@ from tlean.ops import OpDef, Spec
 from tlean.optim.updates import number
 from tlean.programs.running import backend_itself
 
+from ..arguments.literals import Nonlinearity
 from .basic import positive
 from .cells import Gated, Kind, LongShort, Plain, checked_state, first_values, nonlinearity_of, projected
 from .module import Module, shape_of
@@ -249,7 +250,7 @@ class RNN(Recurrent):
     Source: Elman 1990.
     """
 
-    def __init__(self, inputs: int, size: int, last: bool = False, *, nonlinearity: str = "tanh", **options: Any) -> None:
+    def __init__(self, inputs: int, size: int, last: bool = False, *, nonlinearity: Nonlinearity = "tanh", **options: Any) -> None:
         self._kind = Plain(nonlinearity_of("RNN", nonlinearity))
         super().__init__(inputs, size, last, **options)
 

@@ -26,7 +26,7 @@ from ..shapes import broadcast_axes, broadcast_shapes, size
 from . import expression as ex
 from .formulas.vocabulary import VOCABULARY
 from .integers.forms import integer_form
-from .registry import OpDef, defop, no_gradient, no_tangent
+from .registry import OpDef, Rules, defop, no_gradient, no_tangent
 from .samples import Arr, Sample, bad, elementwise_samples, good
 
 Shape = tuple[int, ...]
@@ -159,7 +159,7 @@ def elementwise(
             check(clean)
         return clean
 
-    rules: dict[str, Any] = {"__doc__": doc, "options": options, **_common_rules(formula_of, defaults)}
+    rules: dict[str, Any] = {"options": options, **_common_rules(formula_of, defaults)}
     if gradients is None:
         rules |= {"vjp": no_gradient, "jvp": no_tangent}
     else:
@@ -177,7 +177,7 @@ def elementwise(
         integers=form,
         dtypes=dict.fromkeys(booleans, TRUTH),
         out_dtype="bool" if formula_of.condition else FLOAT,
-    )(type(name, (), rules))
+    )(Rules(doc, **rules))
 
 
 def _kinds(formula: Formula, kinds: str) -> tuple[str, ...]:
@@ -191,12 +191,14 @@ def _check_names(op: str, text: str, names: set[str]) -> None:
 
 
 def _read_signature(signature: str) -> tuple[str, tuple[str, ...], dict[str, Any]]:
-    function: ast.FunctionDef = ast.parse(f"def {signature}: pass").body[0]  # type: ignore[assignment]
-    defaults = {
-        arg.arg: ast.literal_eval(default) if default else _REQUIRED
-        for arg, default in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
-    }
-    return function.name, tuple(a.arg for a in function.args.args), defaults
+    name, _, rest = signature.rstrip(")").partition("(")
+    inputs, _, options = rest.partition(", *, ")
+    pairs = [option.partition("=") for option in filter(None, options.split(", "))]
+    return (
+        name,
+        tuple(inputs.split(", ")),
+        {option: ast.literal_eval(default) if equals else _REQUIRED for option, equals, default in pairs},
+    )
 
 
 def _common_rules(formula: Formula, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -268,7 +270,7 @@ def declare_gradient(formula: Formula, algebraic: bool, kinds: str, sampled: flo
     """Declare the internal op that is a gradient of an op, `_<op>_grad…`: a formula of the cotangent `g` and of other inputs."""
     _declare(formula)
     rules: dict[str, Any] = {"decompose": _decomposition(formula), **_common_rules(formula, dict.fromkeys(formula.parameters))}
-    rules["__doc__"] = f"A gradient of the op {formula.name[1:].partition('_grad')[0]}, from the cotangent g; linear in g."
+    doc = f"A gradient of the op {formula.name[1:].partition('_grad')[0]}, from the cotangent g; linear in g."
     if ex.smooth_variables(formula.tree) - set(formula.parameters) == {"g"}:
         # The other inputs only choose a branch: the derivative is the op itself, applied to the cotangent or tangent of g.
         rules |= _derivative_rules(
@@ -280,7 +282,7 @@ def declare_gradient(formula: Formula, algebraic: bool, kinds: str, sampled: flo
         algebraic=algebraic,
         broadcasts=len(formula.inputs) > 1,
         dtypes=dict.fromkeys(formula.booleans, TRUTH),
-    )(type(formula.name, (), rules))
+    )(Rules(doc, **rules))
 
 
 def _stretched(ops: Any, x: Any, shape: Shape) -> Any:

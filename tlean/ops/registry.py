@@ -290,7 +290,7 @@ def defop(
     aliases: tuple[str, ...] = (),
     algebraic: bool = True,
     differentiable: bool = True,
-) -> Callable[[type[Any]], OpDef]:
+) -> Callable[[type[Any] | Rules], OpDef]:
     """Declare an op: decorate a class of rules (see the module's text) and get its `OpDef`, which is called with references of any backend.
 
     Args:
@@ -313,11 +313,11 @@ def defop(
     Raises: OptionError if the name is taken.
     """
 
-    def register(cls: type[Any]) -> OpDef:
+    def register(cls: type[Any] | Rules) -> OpDef:
         if name in _OPS or name in _ALIASES or name in _COMPOSITES:
             raise OptionError(f"defop: the name {name!r} is taken")
         # getattr on the class gives the plain functions (no instance is ever made), inherited ones included.
-        rules: Any = Rules(cls.__doc__, **{r: getattr(cls, r, None) for r in _RULES})
+        rules: Any = cls if isinstance(cls, Rules) else Rules(cls.__doc__, **{r: getattr(cls, r, None) for r in _RULES})
         if rules.shape is None:
             raise OptionError(f"defop: {name} has no rule `shape`")
         inputs, options_names, variadic = parameters(rules.shape)

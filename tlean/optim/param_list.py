@@ -13,6 +13,7 @@ from tlean.display import table
 from tlean.errors import IndexRangeError, OptionError, ShapeError
 from tlean.param import Param
 
+from ..arguments.literals import FloatName
 from .updates import SGDUpdate
 
 
@@ -36,7 +37,7 @@ class ParamList(Sequence[Any]):
     Raises: OptionError if the number of flags is not the number of values.
     """
 
-    def __init__(self, values: Sequence[Any], requires_grad: Any = None, *, dtype: str | None = None) -> None:
+    def __init__(self, values: Sequence[Any], requires_grad: Any = None, *, dtype: FloatName | None = None) -> None:
         values = listed("ParamList: the values", values)
         flags = (
             [requires_grad] * len(values)

@@ -23,6 +23,7 @@ from tlean.display import folded
 from tlean.errors import DTypeError, NodeError, OptionError, ShapeError
 from tlean.ops import Spec
 
+from ..arguments.literals import FloatName
 from .captured import Captured, check_capture, is_array
 from .executable import Executable, Stream
 from .recorder import Recorder
@@ -41,7 +42,7 @@ class GraphM(Graph):
 
     inputs: Any
 
-    def __init__(self, dtype: str = "float32", captured: Captured | None = None) -> None:
+    def __init__(self, dtype: FloatName = "float32", captured: Captured | None = None) -> None:
         if captured is not None and not isinstance(captured, Captured):
             raise OptionError(f"GraphM: captured must be None in a program that is recorded by hand, got {type(captured).__name__}")
         super().__init__(float_dtype("GraphM", dtype), merge=False)
@@ -151,7 +152,7 @@ class Traced(GraphM):
     keeps_wide = False
 
     def __init__(self, dtype: str = "float32", captured: Captured | None = None) -> None:
-        super().__init__(dtype, captured)
+        super().__init__(dtype, captured)  # type: ignore[arg-type]
         # What nodes without a name are recorded with, by line.
         self._lines: dict[tuple[str, int], Origin] = {}
 
@@ -453,7 +454,7 @@ def _compiled(
 def compile_scalar(
     f: Callable[..., Any],
     shapes: Sequence[Any],
-    dtype: str = "float32",
+    dtype: FloatName = "float32",
     device: str = "cpu",
     seed: int | None = None,
     strict_shapes: bool = False,
@@ -481,7 +482,7 @@ def compile_scalar(
 def compile_out(
     f: Callable[..., Any],
     shapes: Sequence[Any],
-    dtype: str = "float32",
+    dtype: FloatName = "float32",
     device: str = "cpu",
     seed: int | None = None,
     strict_shapes: bool = False,

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
 
 from tlean import arguments
 from tlean._core.array import AnyTensor, as_tensor, shared
 from tlean.arguments import each
+from tlean.arguments.literals import FloatName
 from tlean.devices import cuda
 from tlean.errors import DeviceError, DTypeError, NodeError, OptionError, ShapeError
 from tlean.optim.gradients import GradientDict, Gradients
 from tlean.optim.updates import AdamUpdate, SGDUpdate, Update
-from tlean.options import Options
+from tlean.options import Changes, Options
 from tlean.param import Param
 from tlean.rng import Rng
 
@@ -48,7 +49,7 @@ class Session(_Methods):
     _uses: dict[int, tuple[Param, int]]
     _kinds: ClassVar[dict[tuple[str, str], type[Session]]] = {}
 
-    def __new__(cls, options: Options | None = None, **changes: Any) -> Self:
+    def __new__(cls, options: Options | None = None, **changes: Unpack[Changes]) -> Self:
         if cls is Session:
             options = options_of(options, changes)
             device = "cpu" if options.device == "cpu" else "cuda"
@@ -66,7 +67,7 @@ class Session(_Methods):
 
     if TYPE_CHECKING:
         # What a backend adds.
-        dtype: str
+        dtype: FloatName
 
         def add_leaf(self, value: Any, requires_grad: bool = True, name: str | None = None) -> Any: ...
         def _backward(self, out: Any, seed: Any, params_only: bool) -> Any: ...
@@ -484,7 +485,7 @@ class Session(_Methods):
         self.adamw_step_all(state, lr, weight_decay, beta1, beta2, eps, grads)
 
 
-def options_of(options: Options | None, changes: dict[str, Any]) -> Options:
+def options_of(options: Options | None, changes: Changes) -> Options:
     """The options of a session: a keyword argument replaces a field. Raises: OptionError."""
     options = Options() if options is None else options
     if not isinstance(options, Options):

@@ -8,7 +8,7 @@ once per program and kept.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -27,7 +27,7 @@ from tlean.devices import context_at, target_of
 from tlean.errors import DTypeError, NodeError, NumericsError, OptionError, ShapeError
 from tlean.ops import OpDef, Spec, get
 from tlean.optim.gradients import Gradients
-from tlean.options import Options
+from tlean.options import Changes, Options
 from tlean.param import Param
 from tlean.programs.executable import Executable, signed_seed
 from tlean.programs.trace import Executables
@@ -48,7 +48,7 @@ class CompiledSession(Session, OpsMethods, CallsCore, runs=("compiled", "cpu")):
     #: What plans are made for.
     _target: Target = CPU
 
-    def __init__(self, options: Options | None = None, **changes: Any) -> None:
+    def __init__(self, options: Options | None = None, **changes: Unpack[Changes]) -> None:
         self.options: Options = options_of(options, changes)
         CallsCore.__init__(self, Calls(), self.options.dtype)
         self.strict_shapes: bool = self.options.strict_shapes

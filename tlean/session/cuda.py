@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from tlean._core.plan.commit import Commit
 from tlean.cuda.eager import CudaEager
@@ -12,7 +12,7 @@ from tlean.cuda.runtime.array import DeviceArray
 from tlean.devices import context_of, device_array, target_of
 from tlean.errors import DeviceError
 from tlean.optim.gradients import Gradients
-from tlean.options import Options
+from tlean.options import Changes, Options
 from tlean.param import Param
 
 from .base import Session, options_of
@@ -22,7 +22,7 @@ from .compiled import CompiledSession
 class CudaSession(Session, CudaEager, runs=("eager", "cuda")):
     """A session whose ops run at once on a device. Made by `Session(device="cuda")`."""
 
-    def __init__(self, options: Options | None = None, **changes: Any) -> None:
+    def __init__(self, options: Options | None = None, **changes: Unpack[Changes]) -> None:
         self.options: Options = options_of(options, changes)
         where = context_of(self.options.device)
         if where is None:
@@ -67,7 +67,7 @@ class CompiledCudaSession(CompiledSession, runs=("compiled", "cuda")):
 
     use: Callable[..., Any] = Session.use
 
-    def __init__(self, options: Options | None = None, **changes: Any) -> None:
+    def __init__(self, options: Options | None = None, **changes: Unpack[Changes]) -> None:
         super().__init__(options, **changes)
         target: Any = target_of(
             self.options.device, self.options.fast_gpu_matmul_precision, self.options.deterministic, self.options.fast_kernels

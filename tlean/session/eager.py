@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from tlean._core.array import AnyTensor
 from tlean._core.eager.eager import use
 from tlean.interpreters.eager import EagerOps
 from tlean.optim.gradients import Gradients
 from tlean.optim.rows import LookUp, look_ups, row_gradient
-from tlean.options import Options
+from tlean.options import Changes, Options
 from tlean.param import Param
 
 from .base import Session, options_of
@@ -19,7 +19,7 @@ from .base import Session, options_of
 class EagerSession(Session, EagerOps, runs=("eager", "cpu")):
     """A session whose ops run at once."""
 
-    def __init__(self, options: Options | None = None, **changes: Any) -> None:
+    def __init__(self, options: Options | None = None, **changes: Unpack[Changes]) -> None:
         self.options: Options = options_of(options, changes)
         EagerOps.__init__(self, self.options.dtype, None, self.options.first_seed())
         self.check_numerics: bool = self.options.check_numerics

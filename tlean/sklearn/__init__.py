@@ -22,7 +22,8 @@ try:
 except ImportError as _error:
     raise ImportError(f"tl.sklearn needs the package scikit-learn, 1.6 or newer: pip install 'tlean[sklearn]' ({_error})") from None
 
-from tlean import nn, optim
+import tlean.nn as nn
+import tlean.optim as optim
 from tlean.arguments import whole
 from tlean.errors import OptionError
 from tlean.train.fit import fit as train
@@ -87,7 +88,7 @@ class _Network(BaseEstimator):
         seed = int(check_random_state(self.random_state).randint(1 << 31))
         network = self._network(x.shape[1], outputs)
         network.init(seed)
-        network.to(str(x.dtype))
+        network.to("float64" if x.dtype == np.float64 else "float32")
         self.network_ = network
         make = self.optimizer or (lambda parameters: optim.Adam(parameters, lr=self.learning_rate))
         self.history_: History = train(

@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from .. import functions as F
+import tlean.functions as F
+
 from .. import tree
 from ..autodiff import vjp
 from ..custom import custom_vjp

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import functions as F
+import tlean.functions as F
+
 from ..arguments import whole
 from ..autodiff import value_and_grad
 from ..loops import while_loop

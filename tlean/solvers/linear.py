@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .. import functions as F
+import tlean.functions as F
+
 from ..loops import fori_loop, while_loop
 from .vectors import dot
 

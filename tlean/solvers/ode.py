@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import functions as F
+import tlean.functions as F
+
 from .. import tree
 from ..arguments import choice, is_reference, truth, whole
 from ..autodiff import jacfwd

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
-from .. import functions as F
+import tlean.functions as F
+
 from ..arguments import choice, whole
 from ..autodiff import jvp
 from ..errors import ShapeError
@@ -21,7 +22,7 @@ def newton_krylov(
     *args: Any,
     tol: float | None = None,
     max_steps: int = 50,
-    linear: str = "gmres",
+    linear: Literal["gmres", "cg"] = "gmres",
     restart: int = 20,
 ) -> Solution:
     """The x with f(x, *args) = 0, by Newton's method: each step solves J·d = −f by GMRES on products with the Jacobian J.

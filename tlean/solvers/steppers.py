@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from .. import functions as F
+import tlean.functions as F
+
 from ..autodiff import jacfwd, jvp
 
 Field = Callable[[Any, Any], Any]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .. import functions as F
+import tlean.functions as F
+
 from .. import tree
 from ..arguments import function, whole
 from ..errors import OptionError

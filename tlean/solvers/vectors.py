@@ -6,8 +6,10 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from .. import functions as F
+import tlean.functions as F
+
 from .. import tree
+from ..arguments.literals import FloatName
 from ..dtypes import FLOATS
 from ..errors import DTypeError, OptionError
 from ..loops.bodies import called, leaf
@@ -93,7 +95,7 @@ class Unknowns(Layout):
         others = [x for x in tree.flatten(beside)[0] if str(getattr(x, "dtype", "")) in FLOATS]
         ops = backend_itself(program)
         leaves = [leaf(ops, x) for x in floats(*leaves, *others)[: len(leaves)]]
-        self.dtype: str = str(leaves[0].dtype)
+        self.dtype: FloatName = "float64" if str(leaves[0].dtype) == "float64" else "float32"
         super().__init__(structure, [x.shape for x in leaves])
         self.vector: Any = flat(leaves)
 

@@ -20,12 +20,13 @@ from tlean.errors import DTypeError, OptionError
 from tlean.ops import Spec
 from tlean.programs.recorder import Recorder
 
+from ..arguments.literals import Backend
 from .matrix import CSR
 from .pattern import Pattern
 from .reads import Reads
 
 
-def sparse_jacobian(f: Callable[..., Any], argnums: int = 0, backend: str = "compiled", seed: int | None = None) -> DerivedProgram:
+def sparse_jacobian(f: Callable[..., Any], argnums: int = 0, backend: Backend = "compiled", seed: int | None = None) -> DerivedProgram:
     """The Jacobian of a program with few entries: a matrix with a row for each number of the result, a column for each of the argument.
 
     Which entries may differ from 0 is read off the program. Columns that share no row are computed together, in one direction, forward; or
@@ -62,7 +63,7 @@ def sparse_jacobian(f: Callable[..., Any], argnums: int = 0, backend: str = "com
     return DerivedProgram("sparse_jacobian", record, backend, recorder, seed, made_by)
 
 
-def sparse_hessian(f: Callable[..., Any], argnums: int = 0, backend: str = "compiled", seed: int | None = None) -> DerivedProgram:
+def sparse_hessian(f: Callable[..., Any], argnums: int = 0, backend: Backend = "compiled", seed: int | None = None) -> DerivedProgram:
     """The Hessian of a scalar program with few entries, a matrix with a row and a column for each number of the argument.
 
     Args:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tlean import functions as F
+import tlean.functions as F
 from tlean import tree
 from tlean._core.array import as_tensor
 from tlean.arguments import is_reference

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tlean import functions as F
+import tlean.functions as F
 from tlean.errors import ShapeError
 
 from .pattern import Pattern

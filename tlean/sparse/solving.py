@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tlean import functions as F
+import tlean.functions as F
 from tlean.custom import custom_op, custom_vjp
 from tlean.errors import LinAlgError, ShapeError
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .. import functions as F
+import tlean.functions as F
+
 from .values import SHARE, joint, needs, within
 
 __all__ = ["cdf", "entropy", "isf", "logcdf", "logpmf", "logsf", "mean", "pmf", "ppf", "rvs", "sf", "var"]

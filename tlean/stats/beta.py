@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import functions as F
+import tlean.functions as F
+
+from ..arguments.literals import FloatName
 from .values import KNOWN, POSITIVE, gamma_entropy, joint, log_share, needs, within
 
 __all__ = ["cdf", "entropy", "isf", "logcdf", "logpdf", "logsf", "mean", "pdf", "ppf", "rvs", "sf", "var"]
@@ -33,7 +35,7 @@ def pdf(x: Any, a: Any, b: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     return F.exp(logpdf(x, a, b, loc, scale))
 
 
-def rvs(a: Any, b: Any, shape: Any = None, seed: Any = None, dtype: str | None = None) -> Any:
+def rvs(a: Any, b: Any, shape: Any = None, seed: Any = None, dtype: FloatName | None = None) -> Any:
     """Random numbers from 0 to 1; their gradient goes to both parameters.
 
     Args:

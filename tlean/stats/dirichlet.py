@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .. import functions as F
+import tlean.functions as F
+
+from ..arguments.literals import FloatName
 from .values import joint
 
 __all__ = ["cov", "entropy", "logpdf", "mean", "pdf", "rvs", "var"]
@@ -38,7 +40,7 @@ def pdf(x: Any, alpha: Any) -> Any:
     return F.exp(logpdf(x, alpha))
 
 
-def rvs(alpha: Any, shape: Any = None, seed: Any = None, dtype: str | None = None) -> Any:
+def rvs(alpha: Any, shape: Any = None, seed: Any = None, dtype: FloatName | None = None) -> Any:
     """Random points; their gradient goes to `alpha`.
 
     Args:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import functions as F
+import tlean.functions as F
+
 from ..arguments import shape as checked_shape
 from ..errors import ShapeError
-from .values import HALF_LOG_2PI, broadcast, floats, spread
+from .values import HALF_LOG_2PI, broadcast, float_of, floats, spread
 
 __all__ = ["cov", "entropy", "logpdf", "mean", "pdf", "rvs", "var"]
 
@@ -63,7 +64,7 @@ def rvs(mean: Any, cov: Any, shape: Any = (), seed: Any = None) -> Any:
     mean, cov = _vectors(mean, cov)
     shape = checked_shape("multivariate_normal.rvs", (shape,) if isinstance(shape, int) else shape)
     batch = tuple(F.expand_dims(mean, -1).shape) if len(mean.shape) >= len(cov.shape) else tuple(cov.shape)
-    noise = F.random_normal((*shape, *batch[:-2], cov.shape[-1], 1), seed=seed, dtype=str(cov.dtype))
+    noise = F.random_normal((*shape, *batch[:-2], cov.shape[-1], 1), seed=seed, dtype=float_of(cov))
     return mean + F.squeeze(F.matmul(F.linalg_cholesky(cov), noise), axis=-1)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import functions as F
+import tlean.functions as F
+
+from ..arguments.literals import FloatName
 from .values import HALF_LOG_2PI, KNOWN, POSITIVE, joint, needs, spread
 
 __all__ = ["cdf", "entropy", "isf", "logcdf", "logpdf", "logsf", "mean", "pdf", "ppf", "rvs", "sf", "var"]
@@ -90,7 +92,7 @@ def ppf(q: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     return loc + scale * F.ndtri(q)
 
 
-def rvs(loc: Any = 0.0, scale: Any = 1.0, shape: Any = None, seed: Any = None, dtype: str | None = None) -> Any:
+def rvs(loc: Any = 0.0, scale: Any = 1.0, shape: Any = None, seed: Any = None, dtype: FloatName | None = None) -> Any:
     """Random numbers; their gradient goes to `loc` and `scale`.
 
     Args:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .. import functions as F
+import tlean.functions as F
+
 from ..loops import fori_loop
 from .values import AT_LEAST_0, HALF_LOG_2PI, count, joint, log_share, needs, within
 

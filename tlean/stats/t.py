@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .. import functions as F
-from .values import HALF_LOG_2PI, KNOWN, POSITIVE, joint, log_share, needs, spread
+import tlean.functions as F
+
+from ..arguments.literals import FloatName
+from .values import HALF_LOG_2PI, KNOWN, POSITIVE, float_of, joint, log_share, needs, spread
 
 __all__ = ["cdf", "entropy", "isf", "logcdf", "logpdf", "logsf", "mean", "pdf", "ppf", "rvs", "sf", "var"]
 
@@ -37,7 +39,7 @@ def pdf(x: Any, df: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     return F.exp(logpdf(x, df, loc, scale))
 
 
-def rvs(df: Any, loc: Any = 0.0, scale: Any = 1.0, shape: Any = None, seed: Any = None, dtype: str | None = None) -> Any:
+def rvs(df: Any, loc: Any = 0.0, scale: Any = 1.0, shape: Any = None, seed: Any = None, dtype: FloatName | None = None) -> Any:
     """Random numbers: a normal number over the root of a gamma number of mean 1; their gradient goes to every parameter.
 
     Args:
@@ -54,7 +56,7 @@ def rvs(df: Any, loc: Any = 0.0, scale: Any = 1.0, shape: Any = None, seed: Any 
     half = 0.5 * df
     chi = F.random_gamma(half, shape, seed=seed) / half
     # Its own stream: two ops of one seed would draw the same words.
-    normal = F.random_normal(shape, seed=None if seed is None else seed + _STREAM, dtype=str(df.dtype))
+    normal = F.random_normal(shape, seed=None if seed is None else seed + _STREAM, dtype=float_of(df))
     return loc + scale * normal * F.rsqrt(chi)
 
 

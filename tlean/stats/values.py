@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import functions as F
+import tlean.functions as F
+
 from ..arguments import is_reference
+from ..arguments.literals import FloatName
 from ..dispatch import Values, backend_of
 from ..errors import DTypeError, ShapeError
 
@@ -33,6 +35,15 @@ def floats(*values: Any) -> list[Any]:
         ops = backend_of(*held)
         dtype = "float32" if isinstance(ops, Values) else ops.dtype
     return [_float(v, dtype) for v in held]
+
+
+def float_of(x: Any) -> FloatName:
+    """The dtype of an array of floats, by name.
+
+    Args:
+        x: the array.
+    """
+    return "float64" if str(x.dtype) == "float64" else "float32"
 
 
 def joint(*values: Any) -> list[Any]:

@@ -15,6 +15,7 @@ from tlean.interpreters.eager import EagerOps
 from tlean.optim.gradients import GradientDict
 from tlean.rng import checked_seed, program_seed
 
+from ..arguments.literals import FloatName
 from .tape import Tape, _tape_of, new_store
 
 
@@ -30,7 +31,7 @@ class StatefulTape:
 
     if TYPE_CHECKING:
         store: Any
-        dtype: str
+        dtype: FloatName
         session_seed: int
         stream_position: int
 
@@ -113,7 +114,7 @@ class TapeM(StatefulTape, EagerOps):
     def __new__(
         cls,
         tape: Tape | None = None,
-        dtype: str = "float32",
+        dtype: FloatName = "float32",
         device: str = "cpu",
         seed: int | None = None,
         strict_shapes: bool = False,
@@ -130,7 +131,7 @@ class TapeM(StatefulTape, EagerOps):
     def __init__(
         self,
         tape: Tape | None = None,
-        dtype: str = "float32",
+        dtype: FloatName = "float32",
         device: str = "cpu",
         seed: int | None = None,
         strict_shapes: bool = False,

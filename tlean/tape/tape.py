@@ -21,6 +21,7 @@ from tlean.interpreters.eager import EagerOps
 from tlean.optim.gradients import GradientDict, GradientList
 from tlean.rng import checked_seed, program_seed
 
+from ..arguments.literals import FloatName
 from .show import to_dot, to_svg
 from .shown import tape_lines
 
@@ -78,7 +79,7 @@ class Tape(TapeMethods):
 
     __slots__ = ("_dtype", "_size", "_store", "_stream")
 
-    def __init__(self, dtype: str = "float32", device: str = "cpu", seed: int | None = None) -> None:
+    def __init__(self, dtype: FloatName = "float32", device: str = "cpu", seed: int | None = None) -> None:
         self._dtype = arguments.float_dtype("Tape", dtype)
         self._store: Any = new_store(dtype, device)
         self._size = 0
@@ -399,7 +400,7 @@ def new_store(dtype: str, device: str) -> Any:
     return cuda().DeviceTape(where)
 
 
-def _tape_of(store: Any, size: int, dtype: str, stream: tuple[int, int]) -> Tape:
+def _tape_of(store: Any, size: int, dtype: FloatName, stream: tuple[int, int]) -> Tape:
     tape = Tape.__new__(Tape)
     tape._store = store
     tape._size = size

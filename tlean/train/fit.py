@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -45,7 +45,7 @@ def fit(
     options: Options | None = None,
     patience: int | None = None,
     monitor: str = "val_loss",
-    mode: str | None = None,
+    mode: Literal["min", "max"] | None = None,
     callbacks: Sequence[Any] = (),
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: int | None = None,

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from tlean.profile import encodable
+from tlean.profiling import encodable
 
 # Seconds between two lines where there is no terminal.
 INTERVAL = 2.0

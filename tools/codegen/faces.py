@@ -269,10 +269,10 @@ def _with_refs(face: Face) -> str:
 
 def functions() -> str:
     """The text of `functions.py`."""
-    out = [_HEADER, "from __future__ import annotations\n\nfrom tlean.dispatch import backend_of\nfrom tlean.ops import several\n\n"]
-    names = []
+    homes = (("_generated.names", "NAMES  # noqa: F401"), ("dispatch", "backend_of"), ("ops", "several"))
+    imports = "".join(f"from tlean.{home} import {name}\n" for home, name in homes)
+    out = [_HEADER, f"from __future__ import annotations\n\n{imports}\n"]
     for face in faces():
-        names.append(face.name)
         # Integers may be references too, which say where the call belongs.
         arrays = list(face.record.inputs) if face.record is not None else [p.name for p in face.parameters if p.name in _references(face)]
         variadic = face.record is not None and face.record.variadic
@@ -283,14 +283,19 @@ def functions() -> str:
             out.append(f"    {arrays[0]} = several({face.name!r}, {arrays[0]})\n")
         keeper = ", ".join([keeper, *(o for o, _ in [_WITH_ARRAY.get(face.name, ("", ""))] if o)])
         out.append(f"    return backend_of({keeper}).{face.name}({face.passed})\n")
-    out.append("\n\nNAMES = " + repr(tuple(names)) + "\n")
     return "".join(out)
+
+
+def names() -> str:
+    """The text of `_generated/names.py`: what `functions.py` has, without importing it."""
+    return f"{_HEADER}\nNAMES = {tuple(face.name for face in faces())!r}\n"
 
 
 def files() -> dict[str, Any]:
     """Every generated file: path -> text."""
     return {
         "tlean/_generated/__init__.py": '"""Method faces generated from the op registry at build time."""\n',
+        "tlean/_generated/names.py": names(),
         "tlean/_generated/methods.py": methods(),
         "tlean/_generated/tape_methods.py": tape_methods(),
         "tlean/functions.py": functions(),

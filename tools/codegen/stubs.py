@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 
+from tlean.arguments import literals
 from tlean.ops.protocol import Ops
 from tools.codegen.faces import Face, faces
 
 _HEADER = "# Generated from tlean.ops at build time; do not edit.\n"
 _TYPES = "from tlean.ops.protocol import Index, Ints, Mask, Ref\n"
+#: The types of options that are one of a few words.
+_OPTIONS = {name for name in vars(literals) if name[0].isupper()} - {"Literal", "TypeAlias", "TYPE_CHECKING"}
 
 _EAGER_HEAD = """
 import contextlib
@@ -75,7 +79,7 @@ class EagerCore:
     generation: int
     def __init__(self, dtype: str = ..., store: Any = ..., seed: int = ...) -> None: ...
     @property
-    def dtype(self) -> str: ...
+    def dtype(self) -> FloatName: ...
     def use_store(self, store: Any) -> None: ...
     def reset_tape(self) -> None: ...
     def leaf(self, value: Any, requires_grad: bool = ..., name: str | None = ...) -> TensorRef: ...
@@ -111,6 +115,12 @@ def _result(face: Face, one: str) -> str:
     return written.replace("Ref", one)
 
 
+def _words(lines: list[str]) -> list[str]:
+    # The import of the types of options that the lines name.
+    named = set(re.findall(r"\w+", "".join(lines)))
+    return [f"from tlean.arguments.literals import {', '.join(sorted(named & _OPTIONS))}\n"]
+
+
 def _same(text: str) -> str:
     return text
 
@@ -126,11 +136,10 @@ def _arrays(text: str) -> str:
 
 def methods() -> str:
     """The text of `_generated/methods.pyi`."""
-    out = [_HEADER, "from collections.abc import Sequence\nfrom typing import Any\n\n", _TYPES, "\nclass OpsMethods:\n"]
+    lines = [f"    def {f.name}(self, {_annotated(f, _same)}) -> {_result(f, 'Any')}: ...\n" for f in faces()]
+    out = [_HEADER, "from collections.abc import Sequence\nfrom typing import Any\n\n", *_words(lines), _TYPES, "\nclass OpsMethods:\n"]
     out.append("    def apply(self, op: Any, inputs: Any, options: dict[str, Any], name: str | None = ...) -> Any: ...\n")
-    out += [f"    def {f.name}(self, {_annotated(f, _same)}) -> {_result(f, 'Any')}: ...\n" for f in faces()]
-    out.append("    def __getattr__(self, name: str) -> Any: ...\n")
-    return "".join(out)
+    return "".join([*out, *lines, "    def __getattr__(self, name: str) -> Any: ...\n"])
 
 
 #: NumPy's methods, which `RefBase` has in another form than the op of the name.
@@ -151,26 +160,24 @@ def _methods_of_refs() -> str:
 
 def eager() -> str:
     """The text of `_core/eager/eager.pyi`."""
-    out = [_HEADER, _EAGER_HEAD.lstrip("\n").replace("#METHODS\n", _methods_of_refs())]
-    out += [f"    def {f.name}(self, {_annotated(f, _same)}) -> {_result(f, 'TensorRef')}: ...\n" for f in faces()]
-    return "".join(out)
+    lines = [f"    def {f.name}(self, {_annotated(f, _same)}) -> {_result(f, 'TensorRef')}: ...\n" for f in faces()]
+    head = _EAGER_HEAD.lstrip("\n").replace("#METHODS\n", _methods_of_refs()).replace(_TYPES, "".join(_words(lines)) + _TYPES)
+    return "".join([_HEADER, head, *lines])
 
 
 def tape_methods() -> str:
     """The text of `_generated/tape_methods.pyi`."""
-    out = [_HEADER, "from collections.abc import Sequence\nfrom typing import Any\n\nfrom tlean.ops.protocol import Index, Ints, Mask\n"]
-    out.append("from typing import Self\n\nclass TapeMethods:\n")
-    for f in faces():
-        out.append(f"    def {f.name}(self, {_annotated(f, _ids)}) -> tuple[Self, {_result(f, 'int')}]: ...\n")
-    return "".join(out)
+    lines = [f"    def {f.name}(self, {_annotated(f, _ids)}) -> tuple[Self, {_result(f, 'int')}]: ...\n" for f in faces()]
+    out = [_HEADER, "from collections.abc import Sequence\nfrom typing import Any, Self\n\n", *_words(lines)]
+    out.append("from tlean.ops.protocol import Index, Ints, Mask\n\nclass TapeMethods:\n")
+    return "".join([*out, *lines])
 
 
 def functions() -> str:
     """The text of `functions.pyi`."""
-    out = [_HEADER, "from collections.abc import Sequence\nfrom typing import Any\n\nfrom tlean.ops.protocol import Index, Ints, Mask\n\n"]
-    out += [f"def {f.name}({_annotated(f, _arrays)}) -> {_result(f, 'Any')}: ...\n" for f in faces()]
-    out.append("\nNAMES: tuple[str, ...]\n")
-    return "".join(out)
+    lines = [f"def {f.name}({_annotated(f, _arrays)}) -> {_result(f, 'Any')}: ...\n" for f in faces()]
+    out = [_HEADER, "from collections.abc import Sequence\nfrom typing import Any\n\n", *_words(lines)]
+    return "".join([*out, "from tlean.ops.protocol import Index, Ints, Mask\n\n", *lines, "\nNAMES: tuple[str, ...]\n"])
 
 
 def files() -> dict[str, str]:

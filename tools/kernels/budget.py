@@ -55,8 +55,8 @@ PROGRAMS = (
     ("adam_100x64_foreach", "step"),
     ("mlp_step_adam_N1", "step"),
 )
-# What `import tlean` takes beside NumPy's own import.
-IMPORT = "import tlean"
+# What `import tlean` takes beside NumPy's own import, and what the first op of a process loads.
+IMPORT, FIRST = "import tlean", "first op"
 # Rows of benchmarks/rows/compiled.py: a whole step as one call.
 COMPILED = ("mlp_step_N1", "chain_100_ops_of_4")
 
@@ -84,11 +84,14 @@ def run_watched(library: str, only: str) -> None:
     """What the watched process does: call every program, counted after a warm-up."""
     requests = ctypes.CDLL(library)
     gc.disable()
-    if only in IMPORT:
-        importlib.import_module("numpy")
+    if only in IMPORT or only in FIRST:
+        x = importlib.import_module("numpy").ones(3, "float32")
         requests.count_from_here()
-        importlib.import_module("tlean")
+        tl = importlib.import_module("tlean")
         requests.count_to_here(f"{IMPORT} / 1".encode())
+        requests.count_from_here()
+        tl.relu(x)
+        requests.count_to_here(f"{FIRST} / 1".encode())
     for name, call in programs(only):
         call()
         times: list[float] = []
@@ -130,7 +133,7 @@ def count(only: str) -> dict[str, int]:
         }
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         # Python compiles what it imports once; that is not counted.
-        subprocess.run([sys.executable, "-c", "import tlean"], env=os.environ | told | {"PYTHONPATH": path}, check=True)
+        subprocess.run([sys.executable, "-c", "import tlean.functions"], env=os.environ | told | {"PYTHONPATH": path}, check=True)
         command = ["valgrind", "--tool=callgrind", "--quiet", "--instr-atstart=no", f"--callgrind-out-file={folder}/out"]
         command += [sys.executable, __file__, "--watched", library, "--only", only]
         done = subprocess.run(command, env=os.environ | told | {"PYTHONPATH": path}, capture_output=True, text=True, check=False)

@@ -3,6 +3,7 @@ from typing import Any
 
 from tlean._core.array import AnyTensor, DType
 from tlean._core.refs import RefBase
+from tlean.arguments.literals import FloatName
 
 class Call:
     next: dict[Any, Call]
@@ -64,10 +65,10 @@ class SessionRef(RefBase):
     def numpy(self) -> Any: ...
 
 class CallsCore:
-    dtype: str
+    dtype: FloatName
     _program: Program
     _calls: Any
-    def __init__(self, calls: Any, dtype: str) -> None: ...
+    def __init__(self, calls: Any, dtype: FloatName) -> None: ...
     @property
     def generation(self) -> int: ...
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -74,10 +74,10 @@ def export_c(
     specs: Any = None,
     *,
     name: str | None = None,
-    what: str = "value",
+    what: Literal["value", "value_and_grad", "step"] = "value",
     path: str | os.PathLike[str] | None = None,
     wrt: int | tuple[int, ...] | None = None,
-    parameters: str = "constants",
+    parameters: Literal["constants", "arguments"] = "constants",
     optimizer: Any = None,
     unroll: int = SMALL,
 ) -> CProgram:

@@ -22,21 +22,30 @@ class IntegerFormula:
     """What a kernel computes for each element.
 
     Attributes:
-        inputs, parameters: the variables of the trees; parameters are options.
-        integers: the formula for int64 and int32.
-        booleans: that for Booleans, 0 or 1; None where they are computed with as integers, or not at all.
+        inputs, parameters: the variables of the formulas; parameters are options.
+        of_integers, of_booleans: the formulas as text, or as trees of functions that floats have not.
         form: what the record says of it.
     """
 
     inputs: tuple[str, ...]
     parameters: tuple[str, ...]
-    integers: ex.Tree
-    booleans: ex.Tree | None
+    of_integers: str | ex.Tree
+    of_booleans: str | ex.Tree | None
     form: IntegerForm
+
+    @property
+    def integers(self) -> ex.Tree:
+        """The formula for int64 and int32."""
+        return _tree(self.of_integers)
+
+    @property
+    def booleans(self) -> ex.Tree | None:
+        """That for Booleans, 0 or 1; None where they are computed with as integers, or not at all."""
+        return None if self.of_booleans is None else _tree(self.of_booleans)
 
     def suffixes(self) -> tuple[str, ...]:
         """The endings of the names of its kernels."""
-        return ("i64", "i32") if self.booleans is None else ("i64", "i32", "b8")
+        return ("i64", "i32") if self.of_booleans is None else ("i64", "i32", "b8")
 
 
 #: By the name of the op.
@@ -71,7 +80,7 @@ def strided_operands(shapes: Sequence[Shape]) -> tuple[int, ...]:
 
 
 def _form(signature: str, integers: str | ex.Tree, booleans: str | ex.Tree | None = None, **form: Any) -> None:
-    # "clamp(x, *, lo, hi)", with the formulas as text, or as trees of functions that floats have not.
+    # "clamp(x, *, lo, hi)", with its formulas.
     name, _, rest = signature.rstrip(")").partition("(")
     inputs, _, options = rest.partition(", *, ")
     operands, parameters = tuple(inputs.split(", ")), tuple(options.split(", ")) if options else ()
@@ -82,8 +91,7 @@ def _form(signature: str, integers: str | ex.Tree, booleans: str | ex.Tree | Non
 
     alone = form.pop("alone", "bool" if booleans is not None else "int64")
     made = IntegerForm(alone=alone, parameters=parameters, kernel_params=kernel_params, **form)
-    trees = _tree(integers), None if booleans is None else _tree(booleans)
-    INTEGER_FORMULAS[name] = IntegerFormula(operands, parameters, *trees, made)
+    INTEGER_FORMULAS[name] = IntegerFormula(operands, parameters, integers, booleans, made)
 
 
 def _tree(formula: str | ex.Tree) -> ex.Tree:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from ...arguments.literals import Approximation
 from .ref import Ref
 
 
@@ -95,7 +96,7 @@ class ActivationOps(Protocol):
         """
         ...
 
-    def gelu(self, x: Ref, approximate: str = "tanh", *, name: str | None = None) -> Ref:
+    def gelu(self, x: Ref, approximate: Approximation = "tanh", *, name: str | None = None) -> Ref:
         """Gaussian error linear unit.
 
         `approximate="tanh"`: y = ½x(1 + tanh(√(2/π)(x + 0.044715x³))); `approximate="none"`: y = ½x(1 + erf(x/√2)).

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from ...arguments.literals import Padding
 from .ref import Ints, Ref
 
 
@@ -137,7 +138,7 @@ class ArrangingOps(Protocol):
         """
         ...
 
-    def pad_by(self, x: Ref, widths: Sequence[tuple[int, int]], mode: str = "reflect", *, name: str | None = None) -> Ref:
+    def pad_by(self, x: Ref, widths: Sequence[tuple[int, int]], mode: Padding = "reflect", *, name: str | None = None) -> Ref:
         """An array with copies of its entries around it; a composite. `pad` adds a number.
 
         Args:

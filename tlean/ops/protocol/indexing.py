@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from ...arguments.literals import Bag, OutOfRange, Write
 from .ref import Index, Ref
 
 
 class IndexingOps(Protocol):
     """Reading and adding at indices."""
 
-    def take(self, x: Ref, indices: Index, axis: int | None = None, mode: str = "raise", *, name: str | None = None) -> Ref:
+    def take(self, x: Ref, indices: Index, axis: int | None = None, mode: OutOfRange = "raise", *, name: str | None = None) -> Ref:
         """Entries along an axis by number, or of the whole array in row-major order where it is None: y[…, j, …] = x[…, indices[j], …].
 
         Args:
@@ -28,7 +29,7 @@ class IndexingOps(Protocol):
         """
         ...
 
-    def take_along_axis(self, x: Ref, indices: Index, axis: int = -1, mode: str = "raise", *, name: str | None = None) -> Ref:
+    def take_along_axis(self, x: Ref, indices: Index, axis: int = -1, mode: OutOfRange = "raise", *, name: str | None = None) -> Ref:
         """Entries along an axis, chosen at each place along the others: for axis 0, y[i, j, …] = x[indices[i, j, …], j, …].
 
         Args:
@@ -44,7 +45,15 @@ class IndexingOps(Protocol):
         ...
 
     def put_along_axis(
-        self, x: Ref, indices: Index, values: Ref, axis: int = -1, how: str = "set", mode: str = "raise", *, name: str | None = None
+        self,
+        x: Ref,
+        indices: Index,
+        values: Ref,
+        axis: int = -1,
+        how: Write = "set",
+        mode: OutOfRange = "raise",
+        *,
+        name: str | None = None,
     ) -> Ref:
         """A copy of x with values written along an axis: for axis 0, y[indices[i, j, …], j, …] = values[i, j, …].
 
@@ -62,7 +71,7 @@ class IndexingOps(Protocol):
         """
         ...
 
-    def gather_nd(self, x: Ref, indices: Index, mode: str = "raise", *, name: str | None = None) -> Ref:
+    def gather_nd(self, x: Ref, indices: Index, mode: OutOfRange = "raise", *, name: str | None = None) -> Ref:
         """The parts of x that tuples of indices name: y[…] = x[indices[…, 0], …, indices[…, k − 1]].
 
         Args:
@@ -76,7 +85,7 @@ class IndexingOps(Protocol):
         """
         ...
 
-    def scatter_nd(self, updates: Ref, indices: Index, shape: Sequence[int], mode: str = "raise", *, name: str | None = None) -> Ref:
+    def scatter_nd(self, updates: Ref, indices: Index, shape: Sequence[int], mode: OutOfRange = "raise", *, name: str | None = None) -> Ref:
         """Zeros with updates added at the parts that tuples of indices name, in their order: the adjoint of `gather_nd`.
 
         Args:
@@ -91,7 +100,7 @@ class IndexingOps(Protocol):
         """
         ...
 
-    def segment_sum(self, x: Ref, ids: Index, count: int, mode: str = "strict", *, name: str | None = None) -> Ref:
+    def segment_sum(self, x: Ref, ids: Index, count: int, mode: OutOfRange = "strict", *, name: str | None = None) -> Ref:
         """The sum of the rows of each segment, in their order: y[i] is the sum of the x[j] with ids[j] = i, 0 if there is none.
 
         Args:
@@ -106,7 +115,7 @@ class IndexingOps(Protocol):
         """
         ...
 
-    def segment_mean(self, x: Ref, ids: Index, count: int, mode: str = "strict", *, name: str | None = None) -> Ref:
+    def segment_mean(self, x: Ref, ids: Index, count: int, mode: OutOfRange = "strict", *, name: str | None = None) -> Ref:
         """The mean of the rows of each segment, 0 if there is none.
 
         Args:
@@ -121,7 +130,7 @@ class IndexingOps(Protocol):
         """
         ...
 
-    def segment_max(self, x: Ref, ids: Index, count: int, mode: str = "strict", *, name: str | None = None) -> Ref:
+    def segment_max(self, x: Ref, ids: Index, count: int, mode: OutOfRange = "strict", *, name: str | None = None) -> Ref:
         """The greatest of the rows of each segment, element by element; −∞, or the least integer, if there is none.
 
         Args:
@@ -136,7 +145,7 @@ class IndexingOps(Protocol):
         """
         ...
 
-    def segment_min(self, x: Ref, ids: Index, count: int, mode: str = "strict", *, name: str | None = None) -> Ref:
+    def segment_min(self, x: Ref, ids: Index, count: int, mode: OutOfRange = "strict", *, name: str | None = None) -> Ref:
         """The smallest of the rows of each segment, element by element; ∞, or the greatest integer, if there is none.
 
         Args:
@@ -151,7 +160,7 @@ class IndexingOps(Protocol):
         """
         ...
 
-    def dynamic_slice(self, x: Ref, starts: Index, sizes: Sequence[int], mode: str = "raise", *, name: str | None = None) -> Ref:
+    def dynamic_slice(self, x: Ref, starts: Index, sizes: Sequence[int], mode: OutOfRange = "raise", *, name: str | None = None) -> Ref:
         """A box of fixed sizes whose place is known at run time: y[i, …] = x[starts[0] + i, …].
 
         Args:
@@ -167,7 +176,7 @@ class IndexingOps(Protocol):
         """
         ...
 
-    def dynamic_update_slice(self, x: Ref, v: Ref, starts: Index, mode: str = "raise", *, name: str | None = None) -> Ref:
+    def dynamic_update_slice(self, x: Ref, v: Ref, starts: Index, mode: OutOfRange = "raise", *, name: str | None = None) -> Ref:
         """A copy of x with v written to a box whose place is known at run time: y[starts[0] + i, …] = v[i, …].
 
         Args:
@@ -330,7 +339,7 @@ class IndexingOps(Protocol):
         table: Ref,
         indices: Index,
         offsets: Index | None = None,
-        mode: str = "mean",
+        mode: Bag = "mean",
         weights: Ref | None = None,
         *,
         name: str | None = None,

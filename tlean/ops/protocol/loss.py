@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from ...arguments.literals import Reduction
 from .ref import Index, Ints, Ref
 
 
@@ -51,7 +52,7 @@ class LossOps(Protocol):
         """
         ...
 
-    def mse_loss(self, yhat: Ref, target: Ref, reduction: str = "mean", *, name: str | None = None) -> Ref:
+    def mse_loss(self, yhat: Ref, target: Ref, reduction: Reduction = "mean", *, name: str | None = None) -> Ref:
         """Mean squared error: the mean (or sum, or array) of (yhat − target)².
 
         Args:
@@ -71,7 +72,7 @@ class LossOps(Protocol):
         weight: Ref | None = None,
         label_smoothing: float = 0.0,
         ignore_index: int | None = None,
-        reduction: str = "mean",
+        reduction: Reduction = "mean",
         *,
         name: str | None = None,
     ) -> Ref:
@@ -102,7 +103,7 @@ class LossOps(Protocol):
         labels: Index,
         weight: Ref | None = None,
         ignore_index: int | None = None,
-        reduction: str = "mean",
+        reduction: Reduction = "mean",
         *,
         name: str | None = None,
     ) -> Ref:
@@ -126,7 +127,7 @@ class LossOps(Protocol):
         self,
         logits: Ref,
         target: Ref,
-        reduction: str = "mean",
+        reduction: Reduction = "mean",
         weight: Ref | None = None,
         pos_weight: Ref | None = None,
         *,
@@ -148,7 +149,7 @@ class LossOps(Protocol):
         """
         ...
 
-    def l1_loss(self, yhat: Ref, target: Ref, reduction: str = "mean", *, name: str | None = None) -> Ref:
+    def l1_loss(self, yhat: Ref, target: Ref, reduction: Reduction = "mean", *, name: str | None = None) -> Ref:
         """Mean absolute error: the mean (or sum, or array) of |yhat − target|; a composite.
 
         Args:
@@ -161,7 +162,7 @@ class LossOps(Protocol):
         """
         ...
 
-    def huber_loss(self, yhat: Ref, target: Ref, reduction: str = "mean", delta: float = 1.0, *, name: str | None = None) -> Ref:
+    def huber_loss(self, yhat: Ref, target: Ref, reduction: Reduction = "mean", delta: float = 1.0, *, name: str | None = None) -> Ref:
         """Huber loss: ½d² where |d| ≤ δ, else δ(|d| − ½δ), d = yhat − target; a composite.
 
         Args:
@@ -175,7 +176,7 @@ class LossOps(Protocol):
         """
         ...
 
-    def smooth_l1_loss(self, yhat: Ref, target: Ref, reduction: str = "mean", beta: float = 1.0, *, name: str | None = None) -> Ref:
+    def smooth_l1_loss(self, yhat: Ref, target: Ref, reduction: Reduction = "mean", beta: float = 1.0, *, name: str | None = None) -> Ref:
         """Smooth L1 loss: d²/(2β) where |d| ≤ β, else |d| − ½β, d = yhat − target; a composite.
 
         Args:
@@ -191,7 +192,7 @@ class LossOps(Protocol):
         ...
 
     def binary_cross_entropy(
-        self, probs: Ref, target: Ref, weight: Ref | None = None, reduction: str = "mean", *, name: str | None = None
+        self, probs: Ref, target: Ref, weight: Ref | None = None, reduction: Reduction = "mean", *, name: str | None = None
     ) -> Ref:
         """Binary cross-entropy of probabilities: −t·ln p − (1 − t)·ln(1 − p), a logarithm at least −100; a composite.
 
@@ -209,7 +210,9 @@ class LossOps(Protocol):
         """
         ...
 
-    def kl_div(self, log_probs: Ref, target: Ref, reduction: str = "mean", log_target: bool = False, *, name: str | None = None) -> Ref:
+    def kl_div(
+        self, log_probs: Ref, target: Ref, reduction: Reduction = "mean", log_target: bool = False, *, name: str | None = None
+    ) -> Ref:
         """Kullback–Leibler divergence from logarithms of probabilities, by element: t·(ln t − log_probs), 0 where t = 0; a composite.
 
         Args:
@@ -227,7 +230,7 @@ class LossOps(Protocol):
         self,
         yhat: Ref,
         target: Ref,
-        reduction: str = "mean",
+        reduction: Reduction = "mean",
         log_input: bool = True,
         full: bool = False,
         eps: float = 1e-8,
@@ -254,7 +257,7 @@ class LossOps(Protocol):
         yhat: Ref,
         target: Ref,
         var: Ref,
-        reduction: str = "mean",
+        reduction: Reduction = "mean",
         full: bool = False,
         eps: float = 1e-6,
         *,
@@ -274,7 +277,9 @@ class LossOps(Protocol):
         """
         ...
 
-    def hinge_embedding_loss(self, x: Ref, target: Ref, reduction: str = "mean", margin: float = 1.0, *, name: str | None = None) -> Ref:
+    def hinge_embedding_loss(
+        self, x: Ref, target: Ref, reduction: Reduction = "mean", margin: float = 1.0, *, name: str | None = None
+    ) -> Ref:
         """Hinge loss of distances: x where the target is 1, max(0, margin − x) where it is −1; a composite.
 
         Args:
@@ -288,7 +293,7 @@ class LossOps(Protocol):
         """
         ...
 
-    def soft_margin_loss(self, x: Ref, target: Ref, reduction: str = "mean", *, name: str | None = None) -> Ref:
+    def soft_margin_loss(self, x: Ref, target: Ref, reduction: Reduction = "mean", *, name: str | None = None) -> Ref:
         """Logistic loss: ln(1 + e^(−t·x)) for a target t of 1 or −1; a composite.
 
         Args:
@@ -302,7 +307,7 @@ class LossOps(Protocol):
         ...
 
     def margin_ranking_loss(
-        self, a: Ref, b: Ref, target: Ref, reduction: str = "mean", margin: float = 0.0, *, name: str | None = None
+        self, a: Ref, b: Ref, target: Ref, reduction: Reduction = "mean", margin: float = 0.0, *, name: str | None = None
     ) -> Ref:
         """Ranking loss: max(0, margin − t·(a − b)); a is to be above b where t = 1, below where t = −1; a composite.
 
@@ -323,7 +328,7 @@ class LossOps(Protocol):
         target: Ref,
         weight: Ref | None = None,
         label_smoothing: float = 0.0,
-        reduction: str = "mean",
+        reduction: Reduction = "mean",
         *,
         name: str | None = None,
     ) -> Ref:
@@ -346,7 +351,7 @@ class LossOps(Protocol):
         ...
 
     def multilabel_soft_margin_loss(
-        self, logits: Ref, target: Ref, weight: Ref | None = None, reduction: str = "mean", *, name: str | None = None
+        self, logits: Ref, target: Ref, weight: Ref | None = None, reduction: Reduction = "mean", *, name: str | None = None
     ) -> Ref:
         """The mean over classes of the binary cross-entropies of logits, for targets of several classes; a composite.
 
@@ -393,7 +398,7 @@ class LossOps(Protocol):
         ...
 
     def cosine_embedding_loss(
-        self, a: Ref, b: Ref, target: Ref, reduction: str = "mean", margin: float = 0.0, *, name: str | None = None
+        self, a: Ref, b: Ref, target: Ref, reduction: Reduction = "mean", margin: float = 0.0, *, name: str | None = None
     ) -> Ref:
         """1 − cos where the target is 1, max(0, cos − margin) where it is −1, cos the cosine between vectors; a composite.
 
@@ -414,7 +419,7 @@ class LossOps(Protocol):
         anchor: Ref,
         positive: Ref,
         negative: Ref,
-        reduction: str = "mean",
+        reduction: Reduction = "mean",
         margin: float = 1.0,
         p: float = 2.0,
         eps: float = 1e-6,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from ...arguments.literals import Quantile
 from .ref import Ints, Ref
 
 
@@ -88,7 +89,7 @@ class OrderOps(Protocol):
         q: float | Sequence[float],
         axis: Ints | None = None,
         keepdims: bool = False,
-        method: str = "linear",
+        method: Quantile = "linear",
         *,
         name: str | None = None,
     ) -> Ref:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from ...arguments.literals import DTypeName, FloatName
 from .ref import Index, Ints, Ref
 
 
 class RandomOps(Protocol):
     """Random numbers. A `seed` is an int or an integer ref; None takes the next seed of the session's stream."""
 
-    def rand_uniform(self, shape: Ints, seed: Index | None = None, dtype: str | None = None, *, name: str | None = None) -> Ref:
+    def rand_uniform(self, shape: Ints, seed: Index | None = None, dtype: FloatName | None = None, *, name: str | None = None) -> Ref:
         """Uniform random numbers in [0, 1); never 1.
 
         Element i, in row-major order, comes from Philox4x32-10 with the seed as key and the block's index as counter: in float32 the upper
@@ -62,7 +63,7 @@ class RandomOps(Protocol):
         low: Ref | float = 0.0,
         high: Ref | float = 1.0,
         seed: Index | None = None,
-        dtype: str | None = None,
+        dtype: FloatName | None = None,
         *,
         name: str | None = None,
     ) -> Ref:
@@ -85,7 +86,7 @@ class RandomOps(Protocol):
         loc: Ref | float = 0.0,
         scale: Ref | float = 1.0,
         seed: Index | None = None,
-        dtype: str | None = None,
+        dtype: FloatName | None = None,
         *,
         name: str | None = None,
     ) -> Ref:
@@ -114,7 +115,7 @@ class RandomOps(Protocol):
         low: Ref | float = -2.0,
         high: Ref | float = 2.0,
         seed: Index | None = None,
-        dtype: str | None = None,
+        dtype: FloatName | None = None,
         *,
         name: str | None = None,
     ) -> Ref:
@@ -138,7 +139,7 @@ class RandomOps(Protocol):
         shape: Ints | None = None,
         scale: Ref | float = 1.0,
         seed: Index | None = None,
-        dtype: str | None = None,
+        dtype: FloatName | None = None,
         *,
         name: str | None = None,
     ) -> Ref:
@@ -161,7 +162,7 @@ class RandomOps(Protocol):
         loc: Ref | float = 0.0,
         scale: Ref | float = 1.0,
         seed: Index | None = None,
-        dtype: str | None = None,
+        dtype: FloatName | None = None,
         *,
         name: str | None = None,
     ) -> Ref:
@@ -184,7 +185,7 @@ class RandomOps(Protocol):
         shape: Ints | None = None,
         scale: Ref | float = 1.0,
         seed: Index | None = None,
-        dtype: str | None = None,
+        dtype: FloatName | None = None,
         *,
         name: str | None = None,
     ) -> Ref:
@@ -210,7 +211,7 @@ class RandomOps(Protocol):
         b: Ref | float,
         shape: Ints | None = None,
         seed: Index | None = None,
-        dtype: str | None = None,
+        dtype: FloatName | None = None,
         *,
         name: str | None = None,
     ) -> Ref:
@@ -228,7 +229,13 @@ class RandomOps(Protocol):
         ...
 
     def random_dirichlet(
-        self, concentration: Ref, shape: Ints | None = None, seed: Index | None = None, dtype: str | None = None, *, name: str | None = None
+        self,
+        concentration: Ref,
+        shape: Ints | None = None,
+        seed: Index | None = None,
+        dtype: FloatName | None = None,
+        *,
+        name: str | None = None,
     ) -> Ref:
         """Dirichlet random vectors along the last axis: shares of gamma numbers. `random_dirichlet([1.0, 2.0], (5,))` has shape (5, 2).
 
@@ -273,7 +280,7 @@ class RandomOps(Protocol):
         ...
 
     def random_randint(
-        self, low: int, high: int, shape: Ints = (), seed: Index | None = None, dtype: str = "int64", *, name: str | None = None
+        self, low: int, high: int, shape: Ints = (), seed: Index | None = None, dtype: DTypeName = "int64", *, name: str | None = None
     ) -> Ref:
         """Random integers from low up to high, without high. `random_randint(1, 7, (3,))` throws dice.
 

@@ -1,5 +1,5 @@
-"""What a model's operators are: read here, functions of the model, or functions that ONNX itself gives; and which values a program must know
-the numbers of while it is recorded."""
+"""What a model's operators are: read here, functions of the model, or functions that ONNX itself gives;
+and which values a program must know the numbers of while it is recorded."""
 
 from __future__ import annotations
 

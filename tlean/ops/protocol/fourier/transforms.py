@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from ....arguments.literals import Norm
 from ..ref import Ints, Ref
 
 
@@ -14,7 +15,7 @@ class FourierOps(Protocol):
     numbers. Axes are those of s. A gradient has the derivatives by the two parts in the same places.
     """
 
-    def fft_fft(self, x: Ref, n: int | None = None, axis: int = -1, norm: str | None = "backward", *, name: str | None = None) -> Ref:
+    def fft_fft(self, x: Ref, n: int | None = None, axis: int = -1, norm: Norm | None = "backward", *, name: str | None = None) -> Ref:
         """Discrete Fourier transform: y[k] = Σ x[j] exp(−2πi jk/n) along an axis.
 
         Args:
@@ -30,7 +31,7 @@ class FourierOps(Protocol):
         """
         ...
 
-    def fft_ifft(self, x: Ref, n: int | None = None, axis: int = -1, norm: str | None = "backward", *, name: str | None = None) -> Ref:
+    def fft_ifft(self, x: Ref, n: int | None = None, axis: int = -1, norm: Norm | None = "backward", *, name: str | None = None) -> Ref:
         """Inverse transform: y[j] = 1/n · Σ x[k] exp(2πi jk/n) along an axis.
 
         Args:
@@ -45,7 +46,7 @@ class FourierOps(Protocol):
         """
         ...
 
-    def fft_rfft(self, x: Ref, n: int | None = None, axis: int = -1, norm: str | None = "backward", *, name: str | None = None) -> Ref:
+    def fft_rfft(self, x: Ref, n: int | None = None, axis: int = -1, norm: Norm | None = "backward", *, name: str | None = None) -> Ref:
         """Transform of real numbers: of `fft_fft` the frequencies 0 … n//2; the others are their conjugates.
 
         Args:
@@ -60,7 +61,7 @@ class FourierOps(Protocol):
         """
         ...
 
-    def fft_irfft(self, x: Ref, n: int | None = None, axis: int = -1, norm: str | None = "backward", *, name: str | None = None) -> Ref:
+    def fft_irfft(self, x: Ref, n: int | None = None, axis: int = -1, norm: Norm | None = "backward", *, name: str | None = None) -> Ref:
         """Inverse of `fft_rfft`: the n real numbers with a spectrum.
 
         Args:
@@ -76,7 +77,7 @@ class FourierOps(Protocol):
         ...
 
     def fft_fftn(
-        self, x: Ref, s: Ints | None = None, axes: Ints | None = None, norm: str | None = "backward", *, name: str | None = None
+        self, x: Ref, s: Ints | None = None, axes: Ints | None = None, norm: Norm | None = "backward", *, name: str | None = None
     ) -> Ref:
         """Discrete Fourier transform along several axes.
 
@@ -91,7 +92,7 @@ class FourierOps(Protocol):
         ...
 
     def fft_ifftn(
-        self, x: Ref, s: Ints | None = None, axes: Ints | None = None, norm: str | None = "backward", *, name: str | None = None
+        self, x: Ref, s: Ints | None = None, axes: Ints | None = None, norm: Norm | None = "backward", *, name: str | None = None
     ) -> Ref:
         """Inverse transform along several axes.
 
@@ -106,7 +107,7 @@ class FourierOps(Protocol):
         ...
 
     def fft_rfftn(
-        self, x: Ref, s: Ints | None = None, axes: Ints | None = None, norm: str | None = "backward", *, name: str | None = None
+        self, x: Ref, s: Ints | None = None, axes: Ints | None = None, norm: Norm | None = "backward", *, name: str | None = None
     ) -> Ref:
         """Transform of real numbers along several axes: `fft_rfft` along the last one, `fft_fft` along the others.
 
@@ -121,7 +122,7 @@ class FourierOps(Protocol):
         ...
 
     def fft_irfftn(
-        self, x: Ref, s: Ints | None = None, axes: Ints | None = None, norm: str | None = "backward", *, name: str | None = None
+        self, x: Ref, s: Ints | None = None, axes: Ints | None = None, norm: Norm | None = "backward", *, name: str | None = None
     ) -> Ref:
         """Inverse of `fft_rfftn`.
 
@@ -136,7 +137,7 @@ class FourierOps(Protocol):
         ...
 
     def fft_fft2(
-        self, x: Ref, s: Ints | None = None, axes: Ints = (-2, -1), norm: str | None = "backward", *, name: str | None = None
+        self, x: Ref, s: Ints | None = None, axes: Ints = (-2, -1), norm: Norm | None = "backward", *, name: str | None = None
     ) -> Ref:
         """`fft_fftn` along the last two axes.
 
@@ -151,7 +152,7 @@ class FourierOps(Protocol):
         ...
 
     def fft_ifft2(
-        self, x: Ref, s: Ints | None = None, axes: Ints = (-2, -1), norm: str | None = "backward", *, name: str | None = None
+        self, x: Ref, s: Ints | None = None, axes: Ints = (-2, -1), norm: Norm | None = "backward", *, name: str | None = None
     ) -> Ref:
         """`fft_ifftn` along the last two axes.
 
@@ -166,7 +167,7 @@ class FourierOps(Protocol):
         ...
 
     def fft_rfft2(
-        self, x: Ref, s: Ints | None = None, axes: Ints = (-2, -1), norm: str | None = "backward", *, name: str | None = None
+        self, x: Ref, s: Ints | None = None, axes: Ints = (-2, -1), norm: Norm | None = "backward", *, name: str | None = None
     ) -> Ref:
         """`fft_rfftn` along the last two axes.
 
@@ -181,7 +182,7 @@ class FourierOps(Protocol):
         ...
 
     def fft_irfft2(
-        self, x: Ref, s: Ints | None = None, axes: Ints = (-2, -1), norm: str | None = "backward", *, name: str | None = None
+        self, x: Ref, s: Ints | None = None, axes: Ints = (-2, -1), norm: Norm | None = "backward", *, name: str | None = None
     ) -> Ref:
         """`fft_irfftn` along the last two axes.
 

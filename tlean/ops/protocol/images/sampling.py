@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from ....arguments.literals import Border, Resizing, Sampling
 from ..ref import Index, Ints, Ref
 
 
@@ -16,7 +17,7 @@ class ImageOps(Protocol):
         x: Ref,
         size: Ints | None = None,
         scale_factor: float | Sequence[float] | None = None,
-        mode: str = "nearest",
+        mode: Resizing = "nearest",
         align_corners: bool | None = None,
         recompute_scale_factor: bool = False,
         antialias: bool = False,
@@ -49,8 +50,8 @@ class ImageOps(Protocol):
         self,
         x: Ref,
         grid: Ref,
-        mode: str = "bilinear",
-        padding_mode: str = "zeros",
+        mode: Sampling = "bilinear",
+        padding_mode: Border = "zeros",
         align_corners: bool = False,
         *,
         name: str | None = None,

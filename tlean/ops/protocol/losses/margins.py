@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from ....arguments.literals import Reduction
 from ..ref import Index, Ref
 
 
@@ -15,7 +16,7 @@ class MarginLossOps(Protocol):
         x: Ref,
         target: Index,
         weight: Ref | None = None,
-        reduction: str = "mean",
+        reduction: Reduction = "mean",
         p: int = 1,
         margin: float = 1.0,
         *,
@@ -37,7 +38,7 @@ class MarginLossOps(Protocol):
         """
         ...
 
-    def multilabel_margin_loss(self, x: Ref, target: Index, reduction: str = "mean", *, name: str | None = None) -> Ref:
+    def multilabel_margin_loss(self, x: Ref, target: Index, reduction: Reduction = "mean", *, name: str | None = None) -> Ref:
         """Hinge loss of several right classes: Σ max(0, 1 − x[t] + x[c]) / C over right classes t and all others c; a composite.
 
         Args:
@@ -58,7 +59,7 @@ class MarginLossOps(Protocol):
         input_lengths: Index,
         target_lengths: Index,
         blank: int = 0,
-        reduction: str = "mean",
+        reduction: Reduction = "mean",
         zero_infinity: bool = False,
         *,
         name: str | None = None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Protocol
 
+from ....arguments.literals import Part
 from ..ref import Ref
 
 
@@ -112,7 +113,7 @@ class LineOps(Protocol):
         """
         ...
 
-    def convolve(self, a: Ref, v: Ref, mode: str = "full", *, name: str | None = None) -> Ref:
+    def convolve(self, a: Ref, v: Ref, mode: Part = "full", *, name: str | None = None) -> Ref:
         """The convolution of two vectors: y[k] = Σ a[j]·v[k − j].
 
         Args:
@@ -127,7 +128,7 @@ class LineOps(Protocol):
         """
         ...
 
-    def correlate(self, a: Ref, v: Ref, mode: str = "valid", *, name: str | None = None) -> Ref:
+    def correlate(self, a: Ref, v: Ref, mode: Part = "valid", *, name: str | None = None) -> Ref:
         """The products of a vector with another one that slides along it: y[k] = Σ a[j + k]·v[j].
 
         Args:

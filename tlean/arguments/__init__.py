@@ -7,10 +7,11 @@ import operator
 import re
 from collections.abc import Iterable, Iterator
 from numbers import Integral
-from typing import Any
+from typing import Any, cast
 
-from .dtypes import FLOATS
-from .errors import DTypeError, NodeError, OptionError, ShapeError
+from ..dtypes import FLOATS
+from ..errors import DTypeError, NodeError, OptionError, ShapeError
+from .literals import FloatName
 
 
 def is_reference(x: Any) -> bool:
@@ -109,11 +110,11 @@ def seed(who: str, value: Any) -> int:
     return number
 
 
-def float_dtype(who: str, value: Any) -> str:
+def float_dtype(who: str, value: Any) -> FloatName:
     """A float dtype by name. Raises: DTypeError."""
     if not isinstance(value, str) or value not in FLOATS:
         raise DTypeError(f"{who}: dtype must be float32 or float64, got {value!r}")
-    return value
+    return cast("FloatName", value)
 
 
 def device(who: str, value: Any) -> str:
