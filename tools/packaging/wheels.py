@@ -29,6 +29,8 @@ from tools.packaging import pack, sizes
 ROOT = Path(__file__).resolve().parents[2]
 SUPPORTED = [(3, minor) for minor in range(11, 16)]
 MOST = 8_000_000
+# Debian's names of machines: those of debian_python's folders.
+DEBIAN = {"x86_64": "amd64", "aarch64": "arm64"}
 TELL = "import sys; print(*sys.version_info[:3], sys.implementation.name, getattr(sys, '_is_gil_enabled', lambda: True)())"
 
 
@@ -46,7 +48,8 @@ def candidates() -> Iterator[Path]:
     for major, minor in SUPPORTED:
         if path := shutil.which(f"python{major}.{minor}"):
             yield Path(path)
-        yield ROOT / f"build/pythons/{major}.{minor}/usr/bin/python{major}.{minor}"
+        if unpacked := DEBIAN.get(platform.machine()):
+            yield ROOT / f"build/pythons/{major}.{minor}-{unpacked}/usr/bin/python{major}.{minor}"
     yield from sorted((Path.home() / ".pyenv/versions").glob("3.*/bin/python"))
 
 
