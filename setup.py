@@ -118,7 +118,7 @@ def named(variable: str, allowed: list[str]) -> list[str]:
 
 def instruction_sets() -> list[str]:
     """The instruction sets to build for: all three on x86-64, the base elsewhere."""
-    # The machine built for: a cross build says it in the platform's name, which for macOS may stand for two.
+    # The machine built for: a cross build says it in the platform's name, which for macOS may name two.
     machine = sysconfig.get_platform().rpartition("-")[2]
     if machine == "universal2":
         machine = platform.machine().lower()

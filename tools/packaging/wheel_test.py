@@ -1,7 +1,7 @@
-"""Install a wheel into a virtual environment of its own and use it as a stranger would: `make wheel-test`.
+"""Install a wheel into a new virtual environment and use it as a stranger would: `make wheel-test`.
 
     python -m tools.packaging.wheel_test [WHEEL]       the wheel, or the one in dist/ for this Python
-    python -m tools.packaging.wheel_test --lowest      with the oldest NumPy that pyproject.toml allows: `tlean check` alone
+    python -m tools.packaging.wheel_test --lowest      with the oldest NumPy and safetensors that pyproject.toml allows
 
 No compiler is on the path, and nothing of the source tree: `tlean --version`, `tlean check`, the programs of docs/tutorial.md. Then, with
 the compiler and with Cython, examples/cython_op is built against the installed wheel, and its tests run.
@@ -57,8 +57,10 @@ class Environment:
 def lowest(package: str) -> str:
     """The requirement of exactly the oldest version that pyproject.toml allows."""
     text = (ROOT / "pyproject.toml").read_text()
-    project = tomllib.loads(text)["project"]["dependencies"] + tomllib.loads(text)["build-system"]["requires"]
-    [bound] = [match[1] for entry in project if (match := re.fullmatch(rf"{package}>=([\d.]+)", entry))]
+    tables = tomllib.loads(text)
+    entries = tables["project"]["dependencies"] + tables["build-system"]["requires"]
+    entries += tables["project"]["optional-dependencies"]["checkpoint"]
+    [bound] = [match[1] for entry in entries if (match := re.fullmatch(rf"{package}>=([\d.]+)", entry))]
     return f"{package}=={bound}"
 
 
@@ -73,23 +75,22 @@ def find_wheel(named: str | None) -> Path:
     return wheels[-1]
 
 
-def test(wheel: Path, folder: Path, only_lowest: bool) -> None:
+def test(wheel: Path, folder: Path, oldest: bool) -> None:
     """Test this wheel in a new environment in this folder."""
     with zipfile.ZipFile(wheel) as files:
         assert any(name.endswith(".dist-info/sboms/tlean.cdx.json") for name in files.namelist()), "the wheel must list what is in it"
     environment = Environment(folder)
     # The tutorial saves a model.
-    environment.install(*([wheel, lowest("numpy")] if only_lowest else [f"{wheel}[checkpoint]"]))
+    environment.install(f"{wheel}[checkpoint]", *([lowest("numpy"), lowest("safetensors")] if oldest else []))
     compilers = [name for name in COMPILERS if shutil.which(name, path=str(environment.bin))]
     assert not compilers, compilers
-    if only_lowest:
-        environment.run("NumPy", "python", "-c", "import numpy; print(numpy.__version__)")
+    environment.run(
+        "with", "python", "-c", "import numpy, safetensors as s; print('NumPy', numpy.__version__, 'safetensors', s.__version__)"
+    )
     place = environment.run("tlean is imported from", "python", "-c", WHERE)
     assert Path(place).is_relative_to(environment.folder.resolve()), place
     environment.run("tlean --version", "tlean", "--version")
     environment.run("tlean check", "tlean", "check")
-    if only_lowest:
-        return
     for name in ("tools/packaging/run_page.py", "docs/tutorial.md"):
         shutil.copy(ROOT / name, environment.work)
     environment.run("tutorial", "python", "run_page.py", "tutorial.md")
@@ -105,7 +106,7 @@ def main() -> None:
     """Test the wheel that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("wheel", nargs="?", help="the wheel; without, the newest in dist/ for this Python")
-    parser.add_argument("--lowest", action="store_true", help="with the oldest NumPy that is allowed")
+    parser.add_argument("--lowest", action="store_true", help="with the oldest versions that are allowed")
     options = parser.parse_args()
     wheel = find_wheel(options.wheel)
     print(f"{wheel.name}: {wheel.stat().st_size:,} bytes")

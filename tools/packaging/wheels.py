@@ -133,7 +133,7 @@ def here(target: Path, env: dict[str, str]) -> Path:
 
 
 def main() -> None:
-    """Build what the command line asks for; print the size and the seconds of each, and the size by family of the last."""
+    """Build what the command line names; print the size and the seconds of each, and the size by family of the last."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--python", nargs="+", default=[], metavar="FILE", help="the interpreters to build for")
     parser.add_argument("--here", action="store_true", help="a wheel for this Python alone, of what is built in place")

@@ -217,7 +217,7 @@ static inline int64_t tl_last_cache(void) {
     return found > 0 ? found : (int64_t)32 << 20;
 }
 
-/* glibc 2.34 moved the threads into its own library and named them anew; the older names, which it keeps, are those of every glibc. */
+/* glibc 2.34 moved the threads into its own library and gave them other names; the older ones, which it keeps, are those of every glibc. */
 #if defined(TLEAN_GLIBC_2_28) && defined(__x86_64__)
 #define TL_GLIBC "GLIBC_2.2.5"
 #elif defined(TLEAN_GLIBC_2_28) && defined(__aarch64__)
