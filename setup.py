@@ -1,18 +1,23 @@
 """The build: generate code from the op registry, translate the Cython, compile the hot kernels once per instruction set.
 
 Environment: TLEAN_BUILD_ISA (comma-separated subset of base,avx2,avx512), TLEAN_BUILD_ONLY (comma-separated module names, for
-development), TLEAN_DEBUG=1 (bounds checks, no optimisation), TLEAN_WERROR=1 (warnings are errors), TLEAN_SANITIZE (sanitizers of the
-compiler: "address,undefined" or "thread").
+development; "none" builds none), TLEAN_DEBUG=1 (bounds checks, no optimisation), TLEAN_WERROR=1 (warnings are errors), TLEAN_SANITIZE
+(sanitizers of the compiler: "address,undefined" or "thread"), TLEAN_BUILD_GLIBC=2.28 (what is linked runs with that glibc as well).
 """
 
+import json
 import os
 import platform
 import shutil
 import sys
+import sysconfig
 from pathlib import Path
+from typing import Any
 
 from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
+from setuptools.command.editable_wheel import editable_wheel
 
 ROOT = Path(__file__).parent.resolve()
 sys.path.insert(0, str(ROOT))
@@ -67,6 +72,9 @@ WARNINGS = [
 if os.environ.get("TLEAN_WERROR") == "1":
     WARNINGS += ["-Werror"]
 COMMON = ["-O3", "-g0", "-fno-math-errno", "-fno-trapping-math", "-fno-strict-aliasing", *WARNINGS]
+# Nothing unwinds through these modules (they are C), and the tables for it are a twentieth of a wheel. Some Pythons ask for a frame pointer
+# in every module: kernels want the register.
+COMMON += ["-fno-asynchronous-unwind-tables", "-fno-unwind-tables", "-fomit-frame-pointer"] if sys.platform == "linux" else []
 LINK: list[str] = []
 if DEBUG:
     COMMON = ["-O1", "-g", "-fno-math-errno", "-fno-strict-aliasing", *WARNINGS]
@@ -78,6 +86,14 @@ if SANITIZE:
     COMMON += ["-DTLEAN_EXACT_ARENA"] if "address" in SANITIZE else []
     # What wraps around or is shifted out on purpose is unsigned; a misaligned access goes through a type that allows it.
     COMMON += ["-fno-sanitize-recover=undefined"] if "undefined" in SANITIZE else []
+# The module that starts threads; against an older glibc it names the library that had them before 2.34.
+THREADS_COMPILED = [] if sys.platform == "win32" else ["-pthread"]
+THREADS_LINKED = list(THREADS_COMPILED)
+if GLIBC := os.environ.get("TLEAN_BUILD_GLIBC"):
+    if GLIBC != "2.28":
+        raise SystemExit(f"TLEAN_BUILD_GLIBC must be 2.28; got {GLIBC}")
+    THREADS_COMPILED += ["-DTLEAN_GLIBC_2_28"]
+    THREADS_LINKED = ["-Wl,--no-as-needed", "-l:libpthread.so.0", "-Wl,--as-needed"]
 
 DIRECTIVES = {
     "language_level": 3,
@@ -91,30 +107,43 @@ DIRECTIVES = {
 }
 
 
+def named(variable: str, allowed: list[str]) -> list[str]:
+    """What the environment variable names, separated by commas: each must be one of `allowed`."""
+    names = [name.strip() for name in os.environ.get(variable, "").split(",") if name.strip()]
+    unknown = [name for name in names if name not in allowed]
+    if unknown:
+        raise SystemExit(f"{variable} must name some of {', '.join(allowed)}; got {', '.join(unknown)}")
+    return names
+
+
 def instruction_sets() -> list[str]:
     """The instruction sets to build for: all three on x86-64, the base elsewhere."""
-    asked = os.environ.get("TLEAN_BUILD_ISA")
-    x86 = platform.machine().lower() in ("x86_64", "amd64")
-    every = list(ISA_FLAGS) if x86 else ["base"]
-    return [i for i in asked.split(",") if i in every] if asked else every
+    # The machine built for: a cross build says it in the platform's name, which for macOS may name two.
+    machine = sysconfig.get_platform().rpartition("-")[2]
+    if machine == "universal2":
+        machine = platform.machine().lower()
+    every = list(ISA_FLAGS) if machine in ("x86_64", "amd64") else ["base"]
+    return [i for i in named("TLEAN_BUILD_ISA", list(ISA_FLAGS)) if i in every] or every
 
 
 def wanted(paths: list[str]) -> list[str]:
     """Those of the modules that TLEAN_BUILD_ONLY, if it is set, names by the last part of their paths."""
-    only = set(filter(None, os.environ.get("TLEAN_BUILD_ONLY", "").split(",")))
+    only = named("TLEAN_BUILD_ONLY", [*(Path(p).name for p in COLD + HOT + HOT_CONTRACTED), "none"])
     return [p for p in paths if not only or Path(p).name in only]
 
 
 def extensions() -> list[Extension]:
     """One extension for every cold module, one for every hot module and instruction set, named by their Cython sources."""
-    include = [str(ROOT / CORE), str(ROOT / CORE / "_generated")]
+    include = [str(CORE), str(CORE / "_generated")]
     headers = [str(h) for h in CORE.rglob("*.h")]
     built = []
     for path in wanted(COLD):
-        threads = ["-pthread"] if path == "threads/threads" else []
-        options = {"include_dirs": include, "extra_compile_args": [*COMMON, "-ffp-contract=off", *threads], "depends": headers}
+        compiled, linked = (THREADS_COMPILED, THREADS_LINKED) if path == "threads/threads" else ([], [])
+        # Control flow, not loops over numbers: -O3 makes a plan's a fifth longer, and not faster.
+        flags = ["-O2" if f == "-O3" and path.startswith("plan/") else f for f in COMMON]
+        options = {"include_dirs": include, "extra_compile_args": [*flags, "-ffp-contract=off", *compiled], "depends": headers}
         name = f"tlean._core.{path.replace('/', '.')}"
-        built.append(Extension(name, [str(CORE / f"{path}.pyx")], extra_link_args=[*threads, *LINK], **options))
+        built.append(Extension(name, [str(CORE / f"{path}.pyx")], extra_link_args=[*linked, *LINK], **options))
     for path in wanted(HOT + HOT_CONTRACTED):
         contract = "-ffp-contract=fast" if path in HOT_CONTRACTED else "-ffp-contract=off"
         for isa in instruction_sets():
@@ -156,12 +185,17 @@ def remove_stale() -> None:
 
 
 class BuildExt(build_ext):
-    """build_ext on every core, which translates the Cython first."""
+    """build_ext on every core, which translates the Cython first and builds again what changed: the sources or the flags."""
 
     def finalize_options(self) -> None:
         super().finalize_options()
         if self.parallel is None:
             self.parallel = os.cpu_count() or 1
+        if self.editable_mode:
+            # An editable install would build in a folder that it removes, and everything at the next call.
+            plain = self.distribution.get_command_class("build")(self.distribution)
+            plain.ensure_finalized()
+            self.build_lib, self.build_temp = plain.build_platlib, plain.build_temp
 
     def run(self) -> None:
         if self.extensions:
@@ -169,6 +203,35 @@ class BuildExt(build_ext):
         super().run()
         if self.inplace and not os.environ.get("TLEAN_BUILD_ONLY"):
             remove_stale()
+
+    def build_extension(self, ext: Extension) -> None:
+        """Build a module, unless it is there, newer than its sources and headers, and was built with these flags."""
+        record = Path(f"{self.build_lib}.flags") / self.get_ext_filename(ext.name)
+        environment = [os.environ.get(name, "") for name in ("CFLAGS", "LDFLAGS", "ARCHFLAGS")]
+        flags = json.dumps([environment, ext.extra_compile_args, ext.extra_link_args])
+        if not record.exists() or record.read_text() != flags:
+            Path(self.get_ext_fullpath(ext.name)).unlink(missing_ok=True)
+        super().build_extension(ext)
+        record.parent.mkdir(parents=True, exist_ok=True)
+        record.write_text(flags)
+
+
+class Wheel(bdist_wheel):
+    """bdist_wheel with the list of what is in the wheel, as PEP 770 wants it."""
+
+    def write_wheelfile(self, *args: Any, **options: Any) -> None:
+        from tools.packaging import sbom
+
+        sbom.write(Path(args[0]), self.distribution.get_version())
+        super().write_wheelfile(*args, **options)
+
+
+class Editable(editable_wheel):
+    """An editable install by the folder's name on the path: Cython finds the declarations there, and would not behind an import hook."""
+
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        self.package_dir = {"": "."}
 
 
 def generate() -> None:
@@ -180,4 +243,4 @@ def generate() -> None:
 
 if __name__ == "__main__":
     generate()
-    setup(ext_modules=extensions(), cmdclass={"build_ext": BuildExt})
+    setup(ext_modules=extensions(), cmdclass={"build_ext": BuildExt, "bdist_wheel": Wheel, "editable_wheel": Editable})

@@ -19,7 +19,7 @@ from tlean.ops.registry import aliases
 
 from . import methods, numpy_functions, numpy_parts, numpy_series, numpy_statistics
 from .methods import METHODS, refuse
-from .numpy_functions import UFUNCS, lifted, ops_of, references
+from .numpy_functions import UFUNCS, lifted, newer, newer_linalg, ops_of, references
 
 #: NumPy's functions of one array that are an op.
 _UNARY = {np.reciprocal: "inv", np.absolute: "abs", np.fabs: "abs", np.negative: "neg", np.rint: "round"}
@@ -442,10 +442,10 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.percentile: _quantile(100.0),
     np.amax: _of_axes("max"),
     np.amin: _of_axes("min"),
-    **{getattr(np, n): METHODS[n] for n in ("transpose", "ravel", "clip", "copy", "dot", "astype")},
+    **{getattr(newer, n): METHODS[n] for n in ("transpose", "ravel", "clip", "copy", "dot", "astype")},
     np.reshape: lambda a, shape=None, order="C", **options: methods.reshape(a, shape, order=order, **options),
-    np.matrix_transpose: lambda x: x.mT,
-    np.permute_dims: METHODS["transpose"],
+    newer.matrix_transpose: lambda x: x.mT,
+    newer.permute_dims: METHODS["transpose"],
     **{getattr(np, n): _named(n, a="x") for n in ("expand_dims", "squeeze", "moveaxis", "swapaxes", "repeat", "roll", "diagonal", "trace")},
     **{getattr(np, n): _named(n, m="x") for n in ("flip", "tril", "triu")},
     **{getattr(np, n): _named(n) for n in ("outer", "kron", "tensordot")},
@@ -470,7 +470,8 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.broadcast_to: lambda array, shape, subok=False: array.ops.broadcast_to(array, shape),
     np.linalg.norm: _norm,
     np.linalg.svd: _svd,
-    **{getattr(np.linalg, n): _of_matrices(n) for n in ("cholesky", "det", "eigh", "eigvalsh", "inv", "pinv", "qr", "slogdet", "svdvals")},
+    **{getattr(np.linalg, n): _of_matrices(n) for n in ("cholesky", "det", "eigh", "eigvalsh", "inv", "pinv", "qr", "slogdet")},
+    newer_linalg.svdvals: _of_matrices("svdvals"),
     **{getattr(np.linalg, n): _of_matrices(n, 2) for n in ("cond", "solve")},
     np.full_like: _full_like,
     np.zeros_like: _zeros_like,

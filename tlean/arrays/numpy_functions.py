@@ -18,6 +18,19 @@ from . import methods
 from .methods import refuse
 
 
+class Newer:
+    """A module of NumPy's, for functions that not every NumPy has which tlean works with: one that is missing is its name alone."""
+
+    def __init__(self, module: Any) -> None:
+        self._module = module
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._module, name, name)
+
+
+newer, newer_linalg = Newer(np), Newer(np.linalg)
+
+
 def references(values: Any) -> Iterator[RefBase]:
     """The references among values and in lists of them."""
     for x in values:
@@ -96,9 +109,9 @@ UFUNCS: dict[Any, Callable[..., Any]] = {
     np.logaddexp2: _logaddexp2,
     np.conjugate: lambda x: x,
     np.signbit: lambda x: x.ops.copysign(x.ops.ones_like(x), x) < 0,
-    np.vecdot: lambda a, b: (a * b).sum(axis=-1),
-    np.matvec: lambda a, b: ops_of((a, b)).matmul(a, ops_of((a, b)).expand_dims(b, -1))[..., 0],
-    np.vecmat: lambda a, b: ops_of((a, b)).matmul(ops_of((a, b)).expand_dims(a, -2), b)[..., 0, :],
+    newer.vecdot: lambda a, b: (a * b).sum(axis=-1),
+    newer.matvec: lambda a, b: ops_of((a, b)).matmul(a, ops_of((a, b)).expand_dims(b, -1))[..., 0],
+    newer.vecmat: lambda a, b: ops_of((a, b)).matmul(ops_of((a, b)).expand_dims(a, -2), b)[..., 0, :],
 }
 
 #: Those of them that have floats for integers.
@@ -352,7 +365,7 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.rollaxis: _rollaxis,
     np.resize: _resize,
     np.broadcast_arrays: _broadcast_arrays,
-    np.unstack: lambda x, *, axis=0: tuple(np.moveaxis(x, axis, 0)),
+    newer.unstack: lambda x, *, axis=0: tuple(np.moveaxis(x, axis, 0)),
     np.atleast_3d: lambda *xs: _at_least_3d(xs[0]) if len(xs) == 1 else tuple(map(_at_least_3d, xs)),
     np.take_along_axis: _take_along_axis,
     np.choose: _choose,
@@ -367,7 +380,7 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.angle: lambda z, deg=False: z.ops.atan2(z.ops.zeros_like(z), z) * (180.0 / math.pi if deg else 1.0),
     np.real_if_close: lambda a, tol=100: a,
     np.cross: _cross,
-    np.linalg.cross: lambda x1, x2, /, *, axis=-1: _cross(x1, x2, axis=axis),
+    newer_linalg.cross: lambda x1, x2, /, *, axis=-1: _cross(x1, x2, axis=axis),
     np.diagflat: lambda v, k=0: v.ops.diag(v.ravel(), k),
     np.empty_like: lambda prototype, dtype=None, *order, shape=None, **unused: prototype.ops.full_like(prototype, 0, dtype, shape),
     np.lexsort: _lexsort,
@@ -376,12 +389,12 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.result_type: lambda *arrays_and_dtypes: np.result_type(*(str(x.dtype) if isinstance(x, RefBase) else x for x in arrays_and_dtypes)),
     np.linalg.matrix_power: lambda a, n: a.ops.linalg_matrix_power(a, n),
     np.linalg.multi_dot: lambda arrays: functools.reduce(np.matmul, arrays),
-    np.linalg.matrix_transpose: lambda x: x.mT,
-    np.linalg.outer: lambda x1, x2: ops_of((x1, x2)).outer(x1, x2),
-    np.linalg.vecdot: lambda x1, x2, /, *, axis=-1: (x1 * x2).sum(axis=axis),
-    np.linalg.matmul: lambda x1, x2: np.matmul(x1, x2),
-    np.linalg.tensordot: lambda x1, x2, /, *, axes=2: np.tensordot(x1, x2, axes),
-    np.linalg.trace: lambda x, /, *, offset=0, dtype=None: x.ops.trace(x, offset, -2, -1),
-    np.linalg.diagonal: lambda x, /, *, offset=0: x.ops.diagonal(x, offset, -2, -1),
-    np.linalg.vector_norm: lambda x, /, *, axis=None, keepdims=False, ord=2: x.ops.norm(x, ord, axis, keepdims),
+    newer_linalg.matrix_transpose: lambda x: x.mT,
+    newer_linalg.outer: lambda x1, x2: ops_of((x1, x2)).outer(x1, x2),
+    newer_linalg.vecdot: lambda x1, x2, /, *, axis=-1: (x1 * x2).sum(axis=axis),
+    newer_linalg.matmul: lambda x1, x2: np.matmul(x1, x2),
+    newer_linalg.tensordot: lambda x1, x2, /, *, axes=2: np.tensordot(x1, x2, axes),
+    newer_linalg.trace: lambda x, /, *, offset=0, dtype=None: x.ops.trace(x, offset, -2, -1),
+    newer_linalg.diagonal: lambda x, /, *, offset=0: x.ops.diagonal(x, offset, -2, -1),
+    newer_linalg.vector_norm: lambda x, /, *, axis=None, keepdims=False, ord=2: x.ops.norm(x, ord, axis, keepdims),
 }

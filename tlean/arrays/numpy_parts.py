@@ -12,7 +12,7 @@ from tlean.arguments import whole
 from tlean.errors import DTypeError, IndexRangeError, OptionError, ShapeError
 
 from .methods import refuse
-from .numpy_functions import axis_of, lifted, ops_of
+from .numpy_functions import axis_of, lifted, newer, ops_of
 
 
 def _left_out(function: str, **options: Any) -> None:
@@ -200,8 +200,8 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.lib.stride_tricks.sliding_window_view: _sliding_window_view,
     np.apply_along_axis: _apply_along_axis,
     np.apply_over_axes: _apply_over_axes,
-    np.cumulative_sum: _running("cumsum"),
-    np.cumulative_prod: _running("cumprod"),
+    newer.cumulative_sum: _running("cumsum"),
+    newer.cumulative_prod: _running("cumprod"),
     np.nanargmax: _place_without_nan("argmax", -math.inf),
     np.nanargmin: _place_without_nan("argmin", math.inf),
     np.polyfit: _polyfit,

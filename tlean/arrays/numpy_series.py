@@ -11,7 +11,7 @@ import numpy as np
 from tlean.errors import OptionError, ShapeError
 
 from . import methods
-from .numpy_functions import axis_of, ends_of, lifted, ops_of
+from .numpy_functions import axis_of, ends_of, lifted, newer, ops_of
 
 
 def _interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None) -> Any:
@@ -84,7 +84,7 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.vander: lambda x, N=None, increasing=False: x.ops.vander(x, N, increasing),
     np.convolve: _vector("convolve", "full"),
     np.correlate: _vector("correlate", "valid"),
-    np.trapezoid: _trapezoid,
+    newer.trapezoid: _trapezoid,
     np.gradient: _gradient,
     np.ediff1d: _ediff1d,
 }

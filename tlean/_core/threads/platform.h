@@ -216,4 +216,16 @@ static inline int64_t tl_last_cache(void) {
 #endif
     return found > 0 ? found : (int64_t)32 << 20;
 }
+
+/* glibc 2.34 moved the threads into its own library and gave them other names; the older ones, which it keeps, are those of every glibc. */
+#if defined(TLEAN_GLIBC_2_28) && defined(__x86_64__)
+#define TL_GLIBC "GLIBC_2.2.5"
+#elif defined(TLEAN_GLIBC_2_28) && defined(__aarch64__)
+#define TL_GLIBC "GLIBC_2.17"
+#endif
+#if defined(TL_GLIBC)
+__asm__(".symver pthread_create,pthread_create@" TL_GLIBC);
+__asm__(".symver pthread_key_create,pthread_key_create@" TL_GLIBC);
+__asm__(".symver pthread_setspecific,pthread_setspecific@" TL_GLIBC);
+#endif
 #endif
