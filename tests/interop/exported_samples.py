@@ -1,6 +1,6 @@
 """Samples of ops as C: written, compiled in few translation units, run, and compared with what their plans make.
 
-python tests/support/exported_samples.py [--cc clang] [--only PATTERN] [--every N] [--sanitize]
+python tests/interop/exported_samples.py [--cc clang] [--only PATTERN] [--every N] [--sanitize]
 """
 
 from __future__ import annotations
