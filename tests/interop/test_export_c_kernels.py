@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import exported_samples
 import numpy as np
@@ -27,7 +26,15 @@ def test_each_function_makes_what_its_plan_makes(tmp_path):
     programs = list(exported_samples.calls(records=own, every=9))
     worst = exported_samples.checked(tmp_path, programs, 12.0)
     # Nothing but sums of another order, and transforms, has other bits.
-    assert {key.split()[0] for key, distance in worst.items() if distance > 4.0} <= {"_fft", "_rfft", "_irfft", "_linalg_qr"}
+    assert {key.split()[0] for key, distance in worst.items() if distance > 4.0} <= {
+        "_fft",
+        "_rfft",
+        "_irfft",
+        "_linalg_qr",
+        "_linalg_eigh",
+        "_linalg_svd",
+        "_linalg_pinv",
+    }
     exact = re.compile(r"(sort|argsort|_topk_index|cummax|_locate|_neighbours|max_pool\w*|rand_uniform|_rand_\w+|_windows)$")
     assert {key for key, distance in worst.items() if distance and exact.match(key)} == set()
 
@@ -131,7 +138,5 @@ def test_a_function_that_is_named_as_one_of_c_gets_another_name():
     assert tl.export_c(exp, tl.Spec(())).name == "program_exp"
 
 
-def test_the_page_lists_what_is_refused():
-    page = (Path(__file__).parents[2] / "docs/c_export.md").read_text(encoding="utf-8")
-    listed = re.search(r"<!-- refused -->\n(.*?)\n<!-- end -->", page, re.DOTALL)[1]
-    assert listed.replace("`", "").replace(",", "").replace(".", "").split() == refused_ops()
+def test_every_op_has_a_form_in_c():
+    assert refused_ops() == []

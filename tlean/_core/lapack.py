@@ -86,11 +86,11 @@ def _pinv(x):
 
 
 #: Numerator of the diagonal Padé approximant of degree 13, and the norm up to which it is exact to double precision (Higham 2005).
-_PADE = (
+PADE = (
     64764752532480000, 32382376266240000, 7771770303897600, 1187353796428800, 129060195264000, 10559470521600, 670442572800, 33522128640,
     1323241920, 40840800, 960960, 16380, 182, 1,
 )  # fmt: skip
-_NORM = 5.371920351148152
+NORM = 5.371920351148152
 
 
 def _expm(x):
@@ -98,7 +98,7 @@ def _expm(x):
     a = x.astype(np.float64)
     norm = np.abs(a).sum(axis=-2).max(axis=-1)
     with np.errstate(all="ignore"):
-        steps = np.where(norm > _NORM, np.ceil(np.log2(norm / _NORM)), 0)
+        steps = np.where(norm > NORM, np.ceil(np.log2(norm / NORM)), 0)
     known = np.isfinite(steps) & (steps < 2000)
     steps = np.where(known, steps, 0).astype(int)
     y = np.full(a.shape, np.nan)
@@ -109,7 +109,7 @@ def _expm(x):
 
 
 def _squared(a, times):
-    b, one = _PADE, np.eye(a.shape[-1])
+    b, one = PADE, np.eye(a.shape[-1])
     a2 = a @ a
     a4 = a2 @ a2
     a6 = a4 @ a2

@@ -53,6 +53,30 @@ def _loss(w: Any, b: Any, v: Any, c: Any, x: Any, y: Any) -> Any:
     return tl.mse_loss(tl.linear(v, c, tl.tanh(tl.linear(w, b, x))), y)
 
 
+def _images_arrays(rng: np.random.Generator) -> list[np.ndarray]:
+    return [(rng.standard_normal(s) * 0.3).astype(np.float32) for s in ((4, 1, 3, 3), (5, 64), (1, 1, 8, 8))]
+
+
+def _images(w: Any, v: Any, x: Any) -> Any:
+    import tlean as tl
+
+    h = tl.max_pool2d(tl.relu(tl.conv2d(w, None, x, padding=1)), kernel=2)
+    return tl.mean(tl.square(tl.linear(v, None, tl.reshape(h, shape=(x.shape[0], -1)))))
+
+
+def _normal_arrays(rng: np.random.Generator) -> list[np.ndarray]:
+    m = rng.standard_normal((6, 6))
+    return [rng.standard_normal(6).astype(np.float32), (m @ m.T + 2.0 * np.eye(6)).astype(np.float32)]
+
+
+def _normal(x: Any, covariance: Any) -> Any:
+    import tlean as tl
+
+    factor = tl.linalg.cholesky(covariance)
+    z = tl.linalg.solve_triangular(factor, x, lower=True)
+    return -0.5 * tl.sum(z * z) - tl.sum(tl.log(tl.diagonal(factor)))
+
+
 def _compiled(c: Any, arrays: list[np.ndarray]) -> Timed:
     # A call of the C function, as `ctypes` makes it; it returns the first output.
     folder = Path(tempfile.mkdtemp())
@@ -112,10 +136,12 @@ def _step_plan(arrays: list[np.ndarray]) -> Timed:
 
 
 def exported_rows() -> list[CompiledRow]:
-    """A rollout of eight states, a log density, both with the gradient, and a step of a small network."""
+    """A rollout, log densities, a convolution with a pool, all with the gradient, and a step of a small network."""
     cases = (
         ("c_rollout_8_states", _rollout_arrays, *_gradient(_rollout, "rollout")),
         ("c_log_density_50", _density_arrays, *_gradient(_density, "density")),
+        ("c_normal_6_cholesky", _normal_arrays, *_gradient(_normal, "normal")),
+        ("c_conv_pool_8x8", _images_arrays, *_gradient(_images, "images")),
         ("c_mlp_8_16_1_step", _layers_arrays, _step_exported, _step_plan),
     )
     return [

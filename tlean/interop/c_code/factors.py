@@ -261,8 +261,14 @@ function("lu_read", name="tl_lu_read", text=_READ, rooms=_room)
 # Ops without a kernel of the library's own, by their names ------------------------------------------------------------------
 
 
-def _host(op: str, numbers: Callable[..., Numbers], **options: Any) -> None:
-    # `numbers` of the specs of the operands are the ints.
+def host(op: str, numbers: Callable[..., Numbers], **options: Any) -> None:
+    """Declare the function that an op without a kernel is.
+
+    Args:
+        op: its name.
+        numbers: of the specs of the operands, the ints.
+        options: of the `Function`.
+    """
     made = Function(**options)
 
     @emits(f"host {op}")
@@ -301,7 +307,7 @@ def _required(y: Any, a: Any, b: Any) -> Numbers:
     return (size(lead), *(size(s[-2:]) for s in shapes), 0, 0, 0, *batch_numbers(lead, shapes[1:]))
 
 
-_host("_linalg_require", _required, name="tl_required", text=_REQUIRE, fails=True)
+host("_linalg_require", _required, name="tl_required", text=_REQUIRE, fails=True)
 
 #: Of matrices with no fewer rows than columns; the last column says which row each was. ints: (matrices, rows, columns).
 _LU_TALL = (
@@ -362,9 +368,10 @@ static void tl_qr_S(T *y, const T *x, const int64_t *n, T *m, T *v) {
 """
 
 
-def _rectangles(x: Any) -> Numbers:
+def rectangles(x: Any) -> Numbers:
+    """The matrices of an operand, their rows and columns."""
     return (size(x.shape[:-2]), *x.shape[-2:])
 
 
-_host("_linalg_lu_tall", _rectangles, name="tl_lu_tall", text=_LU_TALL, rooms=lambda n: [("T", n[1] * n[2]), ("int64", n[1])])
-_host("_linalg_qr", _rectangles, name="tl_qr", text=_QR, rooms=lambda n: [("T", n[1] * n[2])] * 2)
+host("_linalg_lu_tall", rectangles, name="tl_lu_tall", text=_LU_TALL, rooms=lambda n: [("T", n[1] * n[2]), ("int64", n[1])])
+host("_linalg_qr", rectangles, name="tl_qr", text=_QR, rooms=lambda n: [("T", n[1] * n[2])] * 2)

@@ -18,14 +18,14 @@ class Function:
 
     Attributes:
         name: of the function, without the suffix of its dtype.
-        text: its definition, and those of what it calls; see `Writer.function` for its words.
+        text: its definition behind those of what it calls, or that of the dtype; see `Writer.function` for its words.
         ints: the numbers that it gets, of the kernel's; by default these.
         rooms: of the ints the scratch arrays that it gets: their dtypes ("T" is the one that it works in) and sizes.
         fails: whether it returns a status.
     """
 
     name: str
-    text: str
+    text: str | Callable[[str], str]
     ints: Callable[[Numbers], Numbers] = tuple
     rooms: Callable[[Numbers], Sequence[tuple[str, int]]] | None = None
     fails: bool = False
@@ -35,8 +35,9 @@ class Function:
         outs = [writer.room(o.dtype, o.size) for o in call.outs]
         if not any(o.size for o in outs):
             return outs
-        name = writer.function(self.name, self.text, call.dtype)
-        head = self.text[self.text.rindex(f"{self.name}_S(") :].partition(")")[0]
+        text = self.text if isinstance(self.text, str) else self.text(call.dtype)
+        name = writer.function(self.name, text, call.dtype)
+        head = text[text.rindex(f"{self.name}_S(") :].partition(")")[0]
         given = [o.pointer for o in outs] + ["0" if x is None else writer.dense(x).pointer for x in call.inputs]
         ints = self.ints(call.ints)
         if "*n" in head:
@@ -55,7 +56,7 @@ class Function:
         return outs
 
 
-def function(*kernels: str, name: str, text: str, **options: Any) -> Function:
+def function(*kernels: str, name: str, text: str | Callable[[str], str], **options: Any) -> Function:
     """Declare the function that kernels are; see `Function`."""
     made = Function(name, text, **options)
     emits(*kernels)(made)

@@ -1,4 +1,4 @@
-"""Matrix products: unrolled for small ones; rows of sums where the second operand lies along them, and dots in lanes where it does not."""
+"""Matrix products: unrolled for small ones; tiles of sums where the second operand lies along its rows, and dots in lanes where not."""
 
 from __future__ import annotations
 
@@ -24,34 +24,60 @@ TL_INLINE T tl_dot_S(const T *a, const T *b, int64_t n) {{
     return t[0];
 }}
 """
-_TILE = """\
-/* c = a b of (m, k) and (k, n), b and c along their rows; four rows of c at once. */
-static void tl_product_S(T *c, const T *a, int64_t a_row, int64_t a_k, const T *b, int64_t b_k, int64_t m, int64_t n, int64_t k) {
-    int64_t i = 0;
-    for (; i + 4 <= m; i += 4) {
-        T *c0 = c + i * n, *c1 = c0 + n, *c2 = c1 + n, *c3 = c2 + n;
-        for (int64_t j = 0; j < n; j++) c0[j] = c1[j] = c2[j] = c3[j] = 0;
-        for (int64_t p = 0; p < k; p++) {
-            const T *r = b + p * b_k, *q = a + i * a_row + p * a_k;
-            const T x0 = q[0], x1 = q[a_row], x2 = q[2 * a_row], x3 = q[3 * a_row];
-            for (int64_t j = 0; j < n; j++) {
-                c0[j] = FMA(x0, r[j], c0[j]);
-                c1[j] = FMA(x1, r[j], c1[j]);
-                c2[j] = FMA(x2, r[j], c2[j]);
-                c3[j] = FMA(x3, r[j], c3[j]);
-            }
-        }
-    }
-    for (; i < m; i++) {
-        T *c0 = c + i * n;
-        for (int64_t j = 0; j < n; j++) c0[j] = 0;
-        for (int64_t p = 0; p < k; p++) {
-            const T x0 = a[i * a_row + p * a_k];
-            for (int64_t j = 0; j < n; j++) c0[j] = FMA(x0, b[p * b_k + j], c0[j]);
-        }
-    }
-}
+
+
+def _tile(rows: int, width: int) -> str:
+    # Some rows and columns of c = a b, or c + a b, whose sums are in registers.
+    each = range(rows)
+    begins = "\n".join(f"    const T *a{r} = a + {r} * a_row;" for r in each)
+    reads = " ".join(f"const T x{r} = a{r}[p * a_k];" for r in each)
+    sums = "\n".join(f"        for (int l = 0; l < {width}; l++) t[{r}][l] = FMA(x{r}, x[l], t[{r}][l]);" for r in each)
+    ends = "\n".join(
+        f"    for (int l = 0; l < {width}; l++) c[{r} * c_row + l] = add ? c[{r} * c_row + l] + t[{r}][l] : t[{r}][l];" for r in each
+    )
+    args = "T *c, int64_t c_row, const T *a, int64_t a_row, int64_t a_k, const T *b, int64_t b_k, int64_t k, int add"
+    return f"""\
+TL_INLINE void tl_tile_{rows}_{width}_S({args}) {{
+    T t[{rows}][{width}] = {{{{0}}}};
+{begins}
+    for (int64_t p = 0; p < k; p++) {{
+        const T *x = b + p * b_k;
+        {reads}
+{sums}
+    }}
+{ends}
+}}
 """
+
+
+#: Sums of products of (m, k) and (k, n) whose elements lie along the rows of b and c, into c or, with `add`, to what is there.
+_PRODUCT = """\
+static void tl_product_S(
+    T *c, int64_t c_row, const T *a, int64_t a_row, int64_t a_k, const T *b, int64_t b_k, int64_t m, int64_t n, int64_t k, int add) {{
+    int64_t i = 0;
+    for (; m - i >= 4; i += 4) {{
+        const T *from = a + i * a_row;
+        T *to = c + i * c_row;
+        int64_t j = 0;
+        for (; n - j >= {lanes}; j += {lanes}) tl_tile_4_{lanes}_S(to + j, c_row, from, a_row, a_k, b + j, b_k, k, add);
+        for (; n - j >= 4; j += 4) tl_tile_4_4_S(to + j, c_row, from, a_row, a_k, b + j, b_k, k, add);
+        for (; n - j > 0; j++) tl_tile_4_1_S(to + j, c_row, from, a_row, a_k, b + j, b_k, k, add);
+    }}
+    for (; m - i > 0; i++) {{
+        const T *from = a + i * a_row;
+        T *to = c + i * c_row;
+        int64_t j = 0;
+        for (; n - j >= {lanes}; j += {lanes}) tl_tile_1_{lanes}_S(to + j, c_row, from, a_row, a_k, b + j, b_k, k, add);
+        for (; n - j > 0; j++) tl_tile_1_1_S(to + j, c_row, from, a_row, a_k, b + j, b_k, k, add);
+    }}
+}}
+"""
+
+
+def product_text(dtype: str) -> str:
+    """The definition of `tl_product_S`, with what it calls."""
+    lanes = LANES[dtype]
+    return "".join(_tile(*shape) for shape in ((4, lanes), (4, 4), (4, 1), (1, lanes), (1, 1))) + _PRODUCT.format(lanes=lanes)
 
 
 @emits("matmul")
@@ -129,5 +155,5 @@ def _one(writer: Writer, call: Call, made: Value, at: object, a: str, b: str) ->
         turned = writer.room(call.dtype, n * k)
         writer.copy(turned, source)
         b, b_k = turned.array, n
-    product = writer.function("tl_product", _TILE, call.dtype)
-    writer.add(f"{product}({c}, {a}, {a_row}, {a_k}, {b}, {b_k}, {m}, {n}, {k});")
+    product = writer.function("tl_product", product_text(call.dtype), call.dtype)
+    writer.add(f"{product}({c}, {n}, {a}, {a_row}, {a_k}, {b}, {b_k}, {m}, {n}, {k}, 0);")

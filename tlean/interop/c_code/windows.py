@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+from typing import Any
+
+from tlean.shapes import size
+
 from .functions import Numbers, function
+from .products import product_text
 
 #: The cells of windows along an axis: those at which cell `at` of the window lies in the plane, 0 <= p * step + at < in.
 _SPAN = """\
@@ -51,76 +58,148 @@ def _plane(name: str, args: str, row: str, before: str = "", after: str = "") ->
 
 
 # Convolutions ---------------------------------------------------------------------------------------------------------------
-# ints: (N, C, O, groups, in…, out…, kernel…, stride…, padding…, dilation…), three of each, read as the forward convolution.
+# ints: (N, C, O, groups, in…, out…, kernel…, stride…, padding…, dilation…), three of each, read as the forward convolution. The cells under
+# all windows of some rows of the output are laid out as a matrix (channels times taps, windows); all else is products with it.
 
-_OVER_CHANNELS = """\
+_CELLS = """\
+static void tl_{name}_cells_S({args}, int64_t c, int64_t row, int64_t rows, const int64_t *w) {{
+    for (int64_t i = 0; i < c; i++, x += w[0] * w[1] * w[2])
+        for (int64_t k0 = 0; k0 < w[6]; k0++)
+            for (int64_t k1 = 0; k1 < w[7]; k1++)
+                for (int64_t k2 = 0; k2 < w[8]; k2++) {{
+                    const int64_t a2 = k2 * w[17] - w[14], s = w[11];
+                    int64_t first, last;
+                    tl_span(&first, &last, w[2], w[5], s, a2);
+                    for (int64_t r = row; r < row + rows; r++, cells += w[5]) {{
+                        const int64_t z0 = r / w[4] * w[9] + k0 * w[15] - w[12], z1 = r % w[4] * w[10] + k1 * w[16] - w[13];
+                        const int inside = z0 >= 0 && z0 < w[0] && z1 >= 0 && z1 < w[1] && first < last;
+                        {body}
+                    }}
+                }}
+}}
+"""
+_FROM = "x + ((z0 * w[1] + z1) * w[2] + first * s + a2)"
+_LAID = f"""\
+const T *from = inside ? {_FROM} : x;
+                        const int64_t f = inside ? first : w[5], l = inside ? last : w[5];
+                        for (int64_t j = 0; j < f; j++) cells[j] = 0;
+                        if (s == 1)
+                            memcpy(cells + f, from, (size_t)(l - f) * sizeof(T));
+                        else
+                            for (int64_t j = f; j < l; j++, from += s) cells[j] = *from;
+                        for (int64_t j = l; j < w[5]; j++) cells[j] = 0;"""
+_ADDED = f"""\
+T *to = inside ? {_FROM} : x;
+                        for (int64_t j = first; inside && j < last; j++, to += s) *to = *to + cells[j];"""
+#: The walk over groups of images, and over strips of rows of the output, whose matrix has `windows` columns.
+_CONV = """\
+static void tl_{name}_S({args}, const int64_t *n, T *cells) {{
     const int64_t in = n[4] * n[5] * n[6], out = n[7] * n[8] * n[9], taps = n[10] * n[11] * n[12], c = n[1] / n[3], o = n[2] / n[3];
-"""
-_CONV = (
-    _SPAN
-    + _plane(
-        "tl_conv_plane", "T *restrict y, const T *restrict x, const T *weights", "Y = FMA(weight, X, Y)", "const T weight = weights[k];"
-    )
-    + f"""\
-static void tl_conv_S(T *y, const T *w, const T *b, const T *x, const int64_t *n) {{
-{_OVER_CHANNELS}\
-    for (int64_t m = 0; m < n[0]; m++)
-        for (int64_t q = 0; q < n[2]; q++) {{
-            T *to = y + (m * n[2] + q) * out;
-            for (int64_t j = 0; j < out; j++) to[j] = 0;
-            for (int64_t i = 0; i < c; i++) tl_conv_plane_S(to, x + (m * n[1] + q / o * c + i) * in, w + (q * c + i) * taps, n + 4);
-            for (int64_t j = 0; b && j < out; j++) to[j] = to[j] + b[q];
+    const int64_t rows = n[7] * n[8], most = n[9] < 64 ? 64 / n[9] : 1;
+{before}\
+    for (int64_t m = 0; m < n[0] * n[3]; m++)
+        for (int64_t row = 0; row < rows; row += most) {{
+            const int64_t count = rows - row < most ? rows - row : most, windows = count * n[9];
+            {body}
         }}
+{after}\
 }}
 """
-)
-_SPREAD = (
-    _SPAN
-    + _plane(
-        "tl_spread_plane", "const T *restrict y, T *restrict x, const T *weights", "X = FMA(weight, Y, X)", "const T weight = weights[k];"
-    )
-    + f"""\
-static void tl_spread_S(T *x, const T *w, const T *b, const T *y, const int64_t *n) {{
-{_OVER_CHANNELS}\
-    for (int64_t m = 0; m < n[0]; m++)
-        for (int64_t i = 0; i < n[1]; i++) {{
-            T *to = x + (m * n[1] + i) * in;
-            for (int64_t j = 0; j < in; j++) to[j] = 0;
-            for (int64_t q = i / c * o; q < (i / c + 1) * o; q++)
-                tl_spread_plane_S(y + (m * n[2] + q) * out, to, w + (q * c + i % c) * taps, n + 4);
-            for (int64_t j = 0; b && j < in; j++) to[j] = to[j] + b[i];
-        }}
-}}
-"""
-)
-_BACK = """\
-static void tl_spread_back_S(T *x, const T *w, const T *y, const int64_t *n) { tl_spread_S(x, w, 0, y, n); }
-"""
-_WEIGHTS = (
-    _SPAN
-    + _plane(
-        "tl_weights_plane",
-        "T *weights, const T *y, const T *x",
-        "t[j & 7] = FMA(Y, X, t[j & 7])",
-        "T t[8] = {0};",
-        "weights[k] = weights[k] + (((t[0] + t[4]) + (t[2] + t[6])) + ((t[1] + t[5]) + (t[3] + t[7])));",
-    )
-    + f"""\
-static void tl_conv_weights_S(T *w, const T *y, const T *x, const int64_t *n) {{
-{_OVER_CHANNELS}\
-    for (int64_t j = 0; j < n[2] * c * taps; j++) w[j] = 0;
-    for (int64_t m = 0; m < n[0]; m++)
-        for (int64_t q = 0; q < n[2]; q++)
-            for (int64_t i = 0; i < c; i++)
-                tl_weights_plane_S(w + (q * c + i) * taps, y + (m * n[2] + q) * out, x + (m * n[1] + q / o * c + i) * in, n + 4);
-}}
-"""
-)
 
-function("conv", name="tl_conv", text=_CONV)
-function("conv_transpose", name="tl_spread", text=_SPREAD)
-function("_conv_grad_x", name="tl_spread_back", text=_SPREAD + _BACK)
-function("_conv_grad_w", name="tl_conv_weights", text=_WEIGHTS)
+
+def _conv(name: str, args: str, body: str, before: str = "", after: str = "", adds: bool = False) -> str:
+    # `body` has X and Y, the planes of a group of the input and of the output, and W, its part of the weights.
+    for letter, text in (("X", "x + m * c * in"), ("Y", "y + m * o * out + row * n[9]"), ("W", "w + m % n[3] * o * c * taps")):
+        body = re.sub(rf"\b{letter}\b", text, body)
+    args_of_cells = "const T *cells, T *x" if adds else "T *cells, const T *x"
+    cells = _CELLS.format(name="add" if adds else "lay", args=args_of_cells, body=_ADDED if adds else _LAID)
+    return _SPAN + cells + _CONV.format(name=name, args=args, body=body, before=before, after=after)
+
+
+def _with_products(*args: Any) -> Callable[[str], str]:
+    text = _conv(*args)
+    return lambda dtype: product_text(dtype) + text
+
+
+def _with_bias(planes: int, size: str, to: str) -> str:
+    # The bias of output channels, which are number `planes` of the ints.
+    return f"""\
+    for (int64_t i = 0; b && i < n[0] * n[{planes}]; i++)
+        for (int64_t j = 0; j < {size}; j++) {to}[i * {size} + j] = {to}[i * {size} + j] + b[i % n[{planes}]];
+"""
+
+
+def _strip(ints: Numbers) -> list[tuple[str, int]]:
+    # The matrix of a strip.
+    channels, taps, width = ints[1] // ints[3], size(ints[10:13]), ints[9]
+    return [("T", channels * taps * (64 // width * width if width < 64 else width))]
+
+
+_LAY = "tl_lay_cells_S(cells, X, c, row, count, n + 4);\n            "
+_SPREAD = """\
+tl_product_S(cells, windows, W, 1, c * taps, Y, out, c * taps, windows, o, 0);
+            tl_add_cells_S(cells, X, c, row, count, n + 4);"""
+_NOTHING = "    for (int64_t i = 0; i < n[0] * n[1] * in; i++) x[i] = 0;\n"
+_BIASED = _with_bias(1, "in", "x")
+
+
+def _dots(rows: int) -> str:
+    # The gradients of some output channels' weights: sums in lanes along the windows, of which as many are read once.
+    each = range(rows)
+    sums = " ".join(f"t[{r}][l] = FMA(y[{r} * out + j + l], x[j + l], t[{r}][l]);" for r in each)
+    rest = " ".join(f"t[{r}][0] = FMA(y[{r} * out + j], x[j], t[{r}][0]);" for r in each)
+    trees = [f"(((t[{r}][0] + t[{r}][4]) + (t[{r}][2] + t[{r}][6])) + ((t[{r}][1] + t[{r}][5]) + (t[{r}][3] + t[{r}][7])))" for r in each]
+    ends = "\n".join(f"        w[{r} * taps + k] = w[{r} * taps + k] + {tree};" for r, tree in zip(each, trees, strict=True))
+    return f"""\
+static void tl_add_dots_{rows}_S(T *w, const T *y, int64_t out, const T *cells, int64_t taps, int64_t windows) {{
+    for (int64_t k = 0; k < taps; k++) {{
+        const T *x = cells + k * windows;
+        T t[{rows}][8] = {{{{0}}}};
+        int64_t j = 0;
+        for (; windows - j >= 8; j += 8)
+            for (int l = 0; l < 8; l++) {{ {sums} }}
+        for (; windows - j > 0; j++) {{ {rest} }}
+{ends}
+    }}
+}}
+"""
+
+
+function(
+    "conv",
+    name="tl_conv",
+    text=_with_products(
+        "conv",
+        "T *y, const T *w, const T *b, const T *x",
+        _LAY + "tl_product_S(Y, out, W, c * taps, 1, cells, windows, o, windows, c * taps, 0);",
+        "",
+        _with_bias(2, "out", "y"),
+    ),
+    rooms=_strip,
+)
+function(
+    "conv_transpose",
+    name="tl_spread",
+    text=_with_products("spread", "T *x, const T *w, const T *b, const T *y", _SPREAD, _NOTHING, _BIASED, True),
+    rooms=_strip,
+)
+function(
+    "_conv_grad_x",
+    name="tl_spread_back",
+    text=_with_products("spread_back", "T *x, const T *w, const T *y", _SPREAD, _NOTHING, "", True),
+    rooms=_strip,
+)
+_weights = _conv(
+    "conv_weights",
+    "T *w, const T *y, const T *x",
+    _LAY
+    + """\
+int64_t q = 0;
+            for (; o - q >= 4; q += 4) tl_add_dots_4_S(W + q * c * taps, Y + q * out, out, cells, c * taps, windows);
+            for (; o - q > 0; q++) tl_add_dots_1_S(W + q * c * taps, Y + q * out, out, cells, c * taps, windows);""",
+    "    for (int64_t i = 0; i < n[2] * c * taps; i++) w[i] = 0;\n",
+)
+function("_conv_grad_w", name="tl_conv_weights", text=_dots(4) + _dots(1) + _weights, rooms=_strip)
 
 
 # Pools ----------------------------------------------------------------------------------------------------------------------
@@ -180,41 +259,52 @@ function(
     ints=_dilated,
 )
 
-#: The cell that wins in a window: its place in the plane, -1 for the padding: the first NaN, or else the first maximum.
+#: The cell that wins in a window: its place in the plane, -1 for the padding: the first NaN, or else the first maximum. Padding of
+#: -infinity never wins.
 _WINNER = """\
-static int64_t tl_winner_S(T *top, const T *x, const int64_t *w, int64_t p, double pad) {
-    const int64_t p2 = p % w[5] * w[11] - w[14], p1 = p / w[5] % w[4] * w[10] - w[13], p0 = p / w[5] / w[4] * w[9] - w[12];
+TL_INLINE int64_t tl_winner_S(T *top, const T *x, const int64_t *w, int64_t p0, int64_t p1, int64_t p2, double pad) {
+    const int64_t f0 = p0 < 0 ? 0 : p0, f1 = p1 < 0 ? 0 : p1, f2 = p2 < 0 ? 0 : p2;
+    const int64_t l0 = p0 + w[6] > w[0] ? w[0] : p0 + w[6], l1 = p1 + w[7] > w[1] ? w[1] : p1 + w[7];
+    const int64_t l2 = p2 + w[8] > w[2] ? w[2] : p2 + w[8];
     int64_t place = -1;
-    T best = (T)pad;
-    int any = 0;
-    for (int64_t k0 = p0; k0 < p0 + w[6]; k0++)
+    *top = (T)pad;
+    if (pad == -INFINITY || (l0 - f0 == w[6] && l1 - f1 == w[7] && l2 - f2 == w[8])) {
+        for (int64_t k0 = f0; k0 < l0; k0++)
+            for (int64_t k1 = f1; k1 < l1; k1++)
+                for (int64_t k2 = f2, at = (k0 * w[1] + k1) * w[2] + f2; k2 < l2; k2++, at++)
+                    if (place < 0 || (!(x[at] <= *top) && *top == *top)) {
+                        *top = x[at];
+                        place = at;
+                    }
+        return place;
+    }
+    for (int64_t k0 = p0, any = 0; k0 < p0 + w[6]; k0++)
         for (int64_t k1 = p1; k1 < p1 + w[7]; k1++)
-            for (int64_t k2 = p2; k2 < p2 + w[8]; k2++) {
-                const int inside = k0 >= 0 && k0 < w[0] && k1 >= 0 && k1 < w[1] && k2 >= 0 && k2 < w[2];
+            for (int64_t k2 = p2; k2 < p2 + w[8]; k2++, any = 1) {
+                const int inside = k0 >= f0 && k0 < l0 && k1 >= f1 && k1 < l1 && k2 >= f2 && k2 < l2;
                 const int64_t at = (k0 * w[1] + k1) * w[2] + k2;
-                T v;
-                if (!inside && pad == -INFINITY) continue;
-                v = inside ? x[at] : (T)pad;
-                if (!any || ((v > best || v != v) && best == best)) {
-                    best = v;
+                const T v = inside ? x[at] : (T)pad;
+                if (!any || (!(v <= *top) && *top == *top)) {
+                    *top = v;
                     place = inside ? at : -1;
                 }
-                any = 1;
             }
-    *top = best;
     return place;
 }
 """
 _MAXIMUM = """\
 static void tl_{name}_S({args}, const int64_t *n, const double *f) {{
-    const int64_t in = n[1] * n[2] * n[3], out = n[4] * n[5] * n[6];
+    const int64_t in = n[1] * n[2] * n[3], *w = n + 1;
 {before}\
-    for (int64_t m = 0; m < n[0]; m++)
-        for (int64_t p = 0; p < out; p++) {{
-            T top;
-            const int64_t at = tl_winner_S(&top, x + m * in, n + 1, p, f[0]);
-            {body}
-        }}
+    for (int64_t m = 0, to = 0; m < n[0]; m++)
+        for (int64_t p0 = 0; p0 < w[3]; p0++)
+            for (int64_t p1 = 0; p1 < w[4]; p1++)
+                for (int64_t p2 = 0; p2 < w[5]; p2++, to++) {{
+                    T top;
+                    const int64_t q0 = p0 * w[9] - w[12], q1 = p1 * w[10] - w[13], q2 = p2 * w[11] - w[14];
+                    const int64_t at = tl_winner_S(&top, x + m * in, w, q0, q1, q2, f[0]);
+                    {body}
+                }}
 }}
 """
 
@@ -226,7 +316,7 @@ def _maximum(name: str, args: str, body: str, before: str = "") -> str:
 function(
     "max_pool",
     name="tl_maxima",
-    text=_maximum("maxima", "T *y, int32_t *place, const T *x", "y[m * out + p] = top;\n            place[m * out + p] = (int32_t)at;"),
+    text=_maximum("maxima", "T *y, int32_t *place, const T *x", "y[to] = top;\n                    place[to] = (int32_t)at;"),
 )
 # The places that the maximum has made are hints: they are found again.
 function(
@@ -235,7 +325,7 @@ function(
     text=_maximum(
         "to_winners",
         "T *y, const T *g, const T *x, const int32_t *hint",
-        "if (at >= 0) y[m * in + at] = y[m * in + at] + g[m * out + p];",
+        "if (at >= 0) y[m * in + at] = y[m * in + at] + g[to];",
         "    (void)hint;\n    for (int64_t i = 0; i < n[0] * in; i++) y[i] = 0;\n",
     ),
 )
@@ -245,7 +335,7 @@ function(
     text=_maximum(
         "of_winners",
         "T *y, const T *h, const T *x, const int32_t *hint",
-        "y[m * out + p] = at < 0 ? 0 : h[m * in + at];",
+        "y[to] = at < 0 ? 0 : h[m * in + at];",
         "    (void)hint;\n",
     ),
 )

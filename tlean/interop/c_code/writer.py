@@ -40,9 +40,10 @@ _AS_NUMBERS = 4096
 _NAME = re.compile(r"[a-z]+\d\w*")
 _DECLARED = re.compile(r"\s*(?:const )?\w+ \*?([vp]\d\w*)(?: = [^;]*;(?: \1 = [^;]*;)*|; \{ .*\})$|\s*\w+ (a\d+)\[\d+\];$")
 
-_WORDS = re.compile(r"\b(?:T|FMA|FMAD|SQRT|FABS|LEAST|IS_NAN)\b")
+_WORDS = re.compile(r"\b(?:T|FMA|FMAD|SQRT|FABS|LEAST|EPS|IS_NAN)\b")
 _DEFINES = re.compile(r"^(?:static|TL_INLINE) [^(]*?(\w+)\(", re.MULTILINE)
 _LEAST = {"f": "0x1p-60f", "": "0x1p-460"}
+_EPS = {"f": "0x1p-23", "": "0x1p-52"}
 
 #: What the call of a loop is written by.
 LOOP = "loop"
@@ -287,15 +288,15 @@ class Writer:
         Args:
             name: of the function.
             text: definitions, each from the first column on, the last one the function's. In it `T` is the type of `dtype`, a name that
-                ends in `_S` is one of that dtype, FMA(a, b, c) is a b + c, SQRT and FABS are the type's, IS_NAN(x) is 0 of integers, and
-                products from LEAST to its reciprocal lose nothing to the range of their factors.
+                ends in `_S` is one of that dtype, FMA(a, b, c) is a b + c, SQRT and FABS are the type's, EPS is its precision, IS_NAN(x)
+                is 0 of integers, and products from LEAST to its reciprocal lose nothing to the range of their factors.
 
         Returns: its name.
         """
         real, suffix = C_TYPES[dtype], SUFFIX[dtype]
         f = "f" if dtype == "float32" else ""
-        words = {"T": real, "FMA": f"TL_FMA{f.upper()}", "FMAD": "TL_FMA", "SQRT": f"sqrt{f}", "FABS": f"fabs{f}", "LEAST": _LEAST[f]}
-        words["IS_NAN"] = "tl_is_nan" if dtype in FLOATS else "tl_is_none"
+        words = {"T": real, "FMA": f"TL_FMA{f.upper()}", "FMAD": "TL_FMA", "SQRT": f"sqrt{f}", "FABS": f"fabs{f}"}
+        words |= {"LEAST": _LEAST[f], "EPS": _EPS[f], "IS_NAN": "tl_is_nan" if dtype in FLOATS else "tl_is_none"}
         text = _WORDS.sub(lambda m: words[m[0]], text)
         text = re.sub(r"\b(\w+)_S\(", rf"\1_{suffix}(", text)
         for definition in _definitions(text):
