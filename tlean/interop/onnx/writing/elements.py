@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ..package import ELEMENTS
 from .rules import Call, rule
 from .writer import Writer
 
@@ -103,7 +104,12 @@ def _cbrt(w: Writer, c: Call) -> Any:
 
 @rule("hypot")
 def _hypot(w: Writer, c: Call) -> Any:
-    return w.op("Sqrt", w.op("Add", *(w.op("Mul", x, x) for x in c.x)))
+    # Squares of the part that the smaller is of the larger do not overflow.
+    one, (a, b) = w.like(1, c.dtype), (w.op("Abs", x) for x in c.x)
+    large, small = w.op("Max", a, b), w.op("Min", a, b)
+    none = w.op("Or", w.op("Equal", large, w.like(0, c.dtype)), w.op("Equal", large, w.like(math.inf, c.dtype)))
+    part = w.op("Div", small, w.op("Where", none, one, large))
+    return w.op("Where", none, large, w.op("Mul", large, w.op("Sqrt", w.op("Add", w.op("Mul", part, part), one))))
 
 
 @rule("erfc")
@@ -127,31 +133,54 @@ def _fmod(w: Writer, c: Call) -> Any:
     return w.op("Mod", *c.x, fmod=1)
 
 
+def _negative(w: Writer, x: str, zero: str) -> str:
+    # The sign of a zero shows in its reciprocal.
+    return str(w.op("Or", w.op("Less", x, zero), w.op("Less", w.op("Reciprocal", x), zero)))
+
+
 @rule("copysign")
 def _copysign(w: Writer, c: Call) -> Any:
-    # The sign of a zero shows in its reciprocal.
-    zero, size = w.like(0, c.dtype), w.op("Abs", c.x[0])
-    negative = w.op("Or", w.op("Less", c.x[1], zero), w.op("Less", w.op("Reciprocal", c.x[1]), zero))
-    return w.op("Where", negative, w.op("Neg", size), size)
+    size = w.op("Abs", c.x[0])
+    return w.op("Where", _negative(w, c.x[1], w.like(0, c.dtype)), w.op("Neg", size), size)
 
 
 @rule("atan2")
 def _atan2(w: Writer, c: Call) -> Any:
     y, x = c.x
     zero, pi = w.like(0, c.dtype), w.like(math.pi, c.dtype)
-    base = w.op("Atan", w.op("Div", y, x))
-    turn = w.op("Where", w.op("Less", y, zero), w.op("Neg", pi), pi)
-    left = w.op("Where", w.op("Less", x, zero), w.op("Add", base, turn), base)
-    # On the axis: half a turn up or down; at the origin 0.
+    flat = w.op("Equal", y, zero)
+    base = w.op("Where", flat, y, w.op("Atan", w.op("Div", y, x)))
+    turn = w.op("Where", _negative(w, y, zero), w.op("Neg", pi), pi)
+    left = w.op("Where", _negative(w, x, zero), w.op("Add", base, turn), base)
+    # On the axis: a quarter of a turn up or down.
     up = w.op("Mul", w.op("Sign", y), w.like(math.pi / 2, c.dtype))
-    return w.op("Where", w.op("Equal", x, zero), up, left)
+    return w.op("Where", w.op("And", w.op("Equal", x, zero), w.op("Not", flat)), up, left)
 
 
 @rule("bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not")
 def _bits(w: Writer, c: Call) -> Any:
+    if c.out.dtype == "bool":
+        return w.op({"and": "And", "or": "Or", "xor": "Xor", "not": "Not"}[c.record.name[8:]], *c.x)
     if w.opset < 18:
         return None
     return w.op({"and": "BitwiseAnd", "or": "BitwiseOr", "xor": "BitwiseXor", "not": "BitwiseNot"}[c.record.name[8:]], *c.x)
+
+
+@rule("bitwise_left_shift", "bitwise_right_shift")
+def _shift_bits(w: Writer, c: Call) -> Any:
+    # ONNX shifts unsigned numbers alone; a negative one is shifted to the right as its complement.
+    if w.opset < 18 or c.out.dtype == "bool":
+        return None
+    way = "LEFT" if c.record.name == "bitwise_left_shift" else "RIGHT"
+
+    def shifted(x: str) -> str:
+        return str(w.op("Cast", w.op("BitShift", *(w.op("Cast", v, to=13) for v in (x, c.x[1])), direction=way), to=ELEMENTS[c.out.dtype]))
+
+    if way == "LEFT":
+        return shifted(c.x[0])
+    negative = w.op("Less", c.x[0], w.like(0, c.dtype))
+    y = shifted(w.op("Where", negative, w.op("BitwiseNot", c.x[0]), c.x[0]))
+    return w.op("Where", negative, w.op("BitwiseNot", y), y)
 
 
 @rule("elu", "celu", "leaky_relu", "hardswish", "mish", "selu")

@@ -33,7 +33,10 @@ def _linear(w: Writer, c: Call) -> Any:
 
 @rule("softmax", "log_softmax", direct=True)
 def _softmax(w: Writer, c: Call) -> Any:
-    return w.op("Softmax" if c.record.name == "softmax" else "LogSoftmax", c.x[0], axis=c.options["axis"])
+    kind = "Softmax" if c.record.name == "softmax" else "LogSoftmax"
+    if not c.shape():
+        return w.reshape(w.op(kind, w.reshape(c.x[0], (1,)), axis=0), ())
+    return w.op(kind, c.x[0], axis=c.options["axis"])
 
 
 @rule("layer_norm")

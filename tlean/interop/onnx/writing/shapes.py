@@ -9,6 +9,7 @@ import numpy as np
 
 from tlean.shapes import broadcast_axes
 
+from .places import apart
 from .rules import Call, rule
 from .writer import Writer
 
@@ -20,7 +21,7 @@ def _reshape(w: Writer, c: Call) -> Any:
 
 @rule("permute", direct=True)
 def _permute(w: Writer, c: Call) -> Any:
-    return w.op("Transpose", c.x[0], perm=list(c.options["axes"]))
+    return w.op("Transpose", c.x[0], perm=list(c.options["axes"])) if c.shape() else w.op("Identity", c.x[0])
 
 
 @rule("transpose2d", "transpose3d_first_to_last", "transpose3d_last_to_first", "transpose3d_last_two", "swap_adjacent_at_depth")
@@ -32,7 +33,13 @@ def _transpose(w: Writer, c: Call) -> Any:
         "transpose3d_first_to_last": [1, 2, 0],
         "transpose3d_last_to_first": [2, 0, 1],
         "transpose3d_last_two": [0, 2, 1],
-    }.get(c.record.name) or [*range(depth), depth + 1, depth, *range(depth + 2, n)]
+    }.get(c.record.name)
+    if order is None:
+        order = list(range(n))
+        if 0 <= depth < n - 1:
+            order[depth : depth + 2] = depth + 1, depth
+    if not order:
+        return w.op("Identity", c.x[0])
     return w.op("Transpose", c.x[0], perm=order)
 
 
@@ -96,61 +103,6 @@ def _triangle(w: Writer, c: Call) -> Any:
     return w.op("Trilu", c.x[0], w.array(c.options["k"], "int64"), upper=int(c.record.name == "triu"))
 
 
-@rule("_place")
-def _place(w: Writer, c: Call) -> Any:
-    widths = []
-    for n, size, start, step in zip(c.shape(), c.out.shape, c.options["starts"], c.options["steps"], strict=True):
-        if step != 1:
-            return None
-        widths.append((start, size - start - n))
-    before, after = zip(*widths, strict=True) if widths else ((), ())
-    if not before:
-        return w.op("Identity", c.x[0])
-    return w.op("Pad", c.x[0], w.ints(*before, *after), w.like(0, c.out.dtype))
-
-
-# Rows and places ----------------------------------------------------------------------------------------------------------
-
-
-@rule("take")
-def _take(w: Writer, c: Call) -> Any:
-    axis, mode = c.options["axis"], c.options["mode"]
-    x, i = c.x
-    shape = c.shape()
-    if axis is None:
-        x, axis, shape = w.reshape(x, (-1,)), 0, (math.prod(shape),)
-    kind, n = c.specs[1].dtype, shape[axis]  # type: ignore[union-attr]
-    if mode in ("raise", "strict"):
-        return w.op("Gather", x, i, axis=axis)
-    zero, last = w.like(0, kind), w.like(n - 1, kind)
-    if mode == "clip":
-        return w.op("Gather", x, w.op("Max", w.op("Min", i, last), zero), axis=axis)
-    # A row out of range is one of zeros, or of NaN.
-    at = w.op("Where", w.op("Less", i, zero), w.op("Add", i, w.like(n, kind)), i)
-    inside = w.op("And", w.op("GreaterOrEqual", at, zero), w.op("LessOrEqual", at, last))
-    rows = w.op("Gather", x, w.op("Max", w.op("Min", at, last), zero), axis=axis)
-    behind = len(shape) - axis - 1
-    if behind:
-        rank = len(c.shape(1))
-        inside = w.unsqueeze(inside, *range(rank, rank + behind))
-    return w.op("Where", inside, rows, w.like(math.nan if mode == "fill" else 0, c.out.dtype))
-
-
-@rule("gather_row", "gather_row_ref", "gather_rows_nat", "gather_scalar", "gather_scalar_nat", "gather_vec_nat")
-def _gather(w: Writer, c: Call) -> Any:
-    return w.op("Gather", *c.x, axis=0)
-
-
-@rule("_take_at")
-def _take_at(w: Writer, c: Call) -> Any:
-    # The index counts elements of the array as one row of blocks: along the axis, others stay.
-    return (
-        w.op("GatherElements", *c.x, axis=c.options["axis"])
-        if len(c.shape()) == len(c.shape(1)) and c.options["axis"] is not None
-        else None
-    )
-
-
 @rule("_one_hot")
 def _one_hot(w: Writer, c: Call) -> Any:
     kind = c.dtype
@@ -179,10 +131,10 @@ def _topk(w: Writer, c: Call) -> Any:
 
 @rule("argsort")
 def _argsort(w: Writer, c: Call) -> Any:
-    if c.options["axis"] is None:
-        return None
-    n = c.shape()[c.options["axis"]]
-    made = w.op("TopK", c.x[0], w.ints(n), axis=c.options["axis"], largest=int(c.options["descending"]), outputs=2)
+    x, axis, shape = c.x[0], c.options["axis"], c.shape()
+    if axis is None:
+        x, axis, shape = w.reshape(x, (-1,)), 0, (math.prod(shape),)
+    made = w.op("TopK", x, w.ints(shape[axis]), axis=axis, largest=int(c.options["descending"]), outputs=2)
     return w.cast(made[1], c.out.dtype)
 
 
@@ -223,7 +175,10 @@ def _reduce(w: Writer, c: Call) -> Any:
 
 @rule("_norm")
 def _norm(w: Writer, c: Call) -> Any:
-    return w.reduce("ReduceL2", c.x[0], c.options["axis"], c.options["keepdims"])
+    axes = c.options["axis"]
+    if not c.shape() or (axes is not None and not axes):
+        return w.op("Abs", c.x[0])
+    return w.reduce("ReduceL2", c.x[0], axes, c.options["keepdims"])
 
 
 @rule("sum", "mean")
@@ -240,6 +195,8 @@ def _logsumexp(w: Writer, c: Call) -> Any:
 
 @rule("all", "any")
 def _truth(w: Writer, c: Call) -> Any:
+    if 0 in c.shape():
+        return w.op("Expand", w.like(c.record.name == "all", "bool"), w.ints(*c.out.shape))
     kind = "ReduceMin" if c.record.name == "all" else "ReduceMax"
     flags = c.x[0] if c.dtype == "bool" else w.cast(c.x[0], "bool")
     return w.cast(w.reduce(kind, w.cast(flags, "int32"), c.options["axis"], c.options["keepdims"]), "bool")
@@ -255,9 +212,12 @@ def _argmax(w: Writer, c: Call) -> Any:
             return None
         made = w.op("ArgMax", w.reshape(x, (-1,)), axis=0, keepdims=0)
         return w.cast(w.reshape(made, c.out.shape) if keep else made, c.out.dtype)
-    if len(axes) != 1:
-        return None
-    made = w.op("ArgMax", x, axis=axes[0], keepdims=int(keep))
+    if len(axes) == 1:
+        made = w.op("ArgMax", x, axis=axes[0], keepdims=int(keep))
+    else:
+        order, others, count = apart(shape, axes)
+        rows = w.reshape(w.op("Transpose", x, perm=order), (*others, count))
+        made = w.reshape(w.op("ArgMax", rows, axis=len(others), keepdims=0), c.out.shape)
     return made if c.out.dtype == "int64" else w.cast(made, c.out.dtype)
 
 

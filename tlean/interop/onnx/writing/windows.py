@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -33,6 +34,8 @@ def _conv(w: Writer, c: Call) -> Any:
 @rule("conv_transpose", "conv_transpose2d")
 def _conv_transpose(w: Writer, c: Call) -> Any:
     o, kernel = c.options, c.shape(0)[2:]
+    if any(e >= s for e, s in zip(o["output_padding"], o["stride"], strict=True)):
+        return None
 
     def write(x: str) -> Any:
         return w.op(
@@ -57,3 +60,24 @@ def _pool(w: Writer, c: Call) -> Any:
         return w.op(kind, x, kernel_shape=list(kernel), strides=list(o["stride"]), pads=list(padding) * 2, **more)
 
     return _batched(w, c.x[0], len(c.shape()), len(kernel), write)
+
+
+#: Slices that windows are made of, at most.
+_CELLS = 64
+
+
+@rule("_windows")
+def _windows(w: Writer, c: Call) -> Any:
+    o, kernel, shape = c.options, c.options["kernel"], c.shape()
+    d, rank = len(kernel), len(shape)
+    if math.prod(kernel) > _CELLS or not math.prod(c.out.shape):
+        return None
+    x, out, axes = c.x[0], c.out.shape[-d:], list(range(rank - d, rank))
+    if any(o["padding"]):
+        pads = [*[0] * (rank - d), *o["padding"]] * 2
+        x = w.op("Pad", x, w.array(pads, "int64"), w.like(o["pad_value"], c.out.dtype))
+    cells = []
+    for place in itertools.product(*map(range, kernel)):
+        stops = [p + (n - 1) * s + 1 for p, n, s in zip(place, out, o["stride"], strict=True)]
+        cells.append(w.unsqueeze(w.slice(x, place, stops, axes, o["stride"]), rank - d))
+    return w.op("Concat", *cells, axis=rank - d)

@@ -1,0 +1,230 @@
+"""Ops that read and write rows, boxes and single places by number."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .rules import Call, rule
+from .writer import Writer
+
+#: Indices whose repetitions are looked for pair by pair, at most.
+_PAIRS = 2048
+
+
+def _numbers(w: Writer, c: Call, k: int) -> str:
+    # Indices as int64, in their shape.
+    spec = c.specs[k]
+    return c.x[k] if spec is not None and spec.dtype == "int64" else w.cast(c.x[k], "int64")
+
+
+def _wrapped(w: Writer, i: str, n: int) -> str:
+    return w.op("Where", w.op("Less", i, w.like(0, "int64")), w.op("Add", i, w.ints(n)), i)
+
+
+def _places(w: Writer, i: str, n: int, mode: str) -> tuple[str, str | None]:
+    # Indices from 0 to n - 1, and which of them were none before; None where all were.
+    zero, last = w.like(0, "int64"), w.op("Sub", w.ints(n), w.like(1, "int64"))
+    if mode == "strict":
+        return i, None
+    if mode == "raise":
+        return _wrapped(w, i, n), None
+    near = w.op("Max", w.op("Min", i, last), zero)
+    if mode == "clip":
+        return near, None
+    at = _wrapped(w, i, n) if mode == "fill" else i
+    outside = w.op("Or", w.op("Less", at, zero), w.op("Greater", at, last))
+    return w.op("Max", w.op("Min", at, last), zero), outside
+
+
+# Reading ------------------------------------------------------------------------------------------------------------------
+
+
+def _gathered(w: Writer, c: Call, axis: int | None, mode: str) -> Any:
+    x, shape = c.x[0], c.shape()
+    if axis is None:
+        x, axis, shape = w.reshape(x, (-1,)), 0, (math.prod(shape),)
+    if mode in ("raise", "strict"):
+        return w.op("Gather", x, c.x[1], axis=axis)
+    if not shape[axis]:
+        return None
+    at, outside = _places(w, w.reshape(_numbers(w, c, 1), (-1,)), shape[axis], mode)
+    at = w.reshape(at, c.shape(1))
+    rows = w.op("Gather", x, at, axis=axis)
+    if outside is None:
+        return rows
+    behind, rank = len(shape) - axis - 1, len(c.shape(1))
+    outside = w.reshape(outside, c.shape(1))
+    outside = w.unsqueeze(outside, *range(rank, rank + behind)) if behind else outside
+    return w.op("Where", outside, w.like(0, c.out.dtype), rows)
+
+
+@rule("take")
+def _take(w: Writer, c: Call) -> Any:
+    return _gathered(w, c, c.options["axis"], c.options["mode"])
+
+
+@rule("gather_row", "gather_scalar")
+def _gather(w: Writer, c: Call) -> Any:
+    return _gathered(w, c, 0, "strict")
+
+
+@rule("gather_row_ref", "gather_rows_nat", "gather_scalar_nat", "gather_vec_nat")
+def _gather_or_zero(w: Writer, c: Call) -> Any:
+    return _gathered(w, c, 0, "drop")
+
+
+def apart(shape: Sequence[int], axes: Sequence[int]) -> tuple[list[int], tuple[int, ...], int]:
+    """The order of axes with these last, the sizes of the others, and how many elements these have.
+
+    Args:
+        shape: of an array.
+        axes: some of its axes.
+    """
+    others = [k for k in range(len(shape)) if k not in axes]
+    return [*others, *axes], tuple(shape[k] for k in others), math.prod(shape[k] for k in axes)
+
+
+@rule("_take_at")
+def _take_at(w: Writer, c: Call) -> Any:
+    order, others, count = apart(c.shape(), c.options["axis"])
+    if not math.prod(c.shape()):
+        return None
+    x = w.reshape(w.op("Transpose", c.x[0], perm=order), (*others, count))
+    at = w.reshape(_numbers(w, c, 1), (*others, 1))
+    return w.reshape(w.op("GatherElements", x, at, axis=len(others)), c.out.shape)
+
+
+@rule("_place_at")
+def _place_at(w: Writer, c: Call) -> Any:
+    shape = c.out.shape
+    order, others, count = apart(shape, c.options["axis"])
+    if not math.prod(shape):
+        return None
+    zeros = w.op("Expand", w.like(0, c.out.dtype), w.ints(*others, count))
+    at, v = (w.reshape(i, (*others, 1)) for i in (_numbers(w, c, 1), c.x[0]))
+    y = w.reshape(w.op("ScatterElements", zeros, at, v, axis=len(others)), (*others, *(shape[k] for k in c.options["axis"])))
+    return w.op("Transpose", y, perm=[order.index(k) for k in range(len(shape))])
+
+
+# Writing ------------------------------------------------------------------------------------------------------------------
+
+
+def _last_alone(w: Writer, at: str, count: int, spare: str) -> str:
+    # Of an index that is repeated, all but the last one say the spare row.
+    later = w.array(np.triu(np.ones((count, count), bool), 1))
+    same = w.op("Equal", w.unsqueeze(at, 1), w.unsqueeze(at, 0))
+    again = w.op("ReduceMax", w.cast(w.op("And", same, later), "int32"), axes=[1], keepdims=0) if w.opset < 18 else None
+    if again is None:
+        again = w.op("ReduceMax", w.cast(w.op("And", same, later), "int32"), w.array([1], "int64"), keepdims=0)
+    return w.op("Where", w.cast(again, "bool"), spare, at)
+
+
+def _scattered(w: Writer, x: str, v: str, i: str, shapes: Sequence[tuple[int, ...]], axis: int | None, mode: str, how: str) -> Any:
+    # A copy of x with rows of v set at, or combined with what is at, their indices; those out of range go to a row behind the last.
+    shape, at_shape = shapes
+    count = math.prod(at_shape)
+    if not count or not math.prod(shape):
+        return w.op("Identity", x)
+    if how in ("max", "min") and w.opset < 18:
+        return None
+    if axis is None:
+        x, v = w.reshape(x, (-1,)), w.reshape(v, (-1,))
+        own, a, rest = (math.prod(shape),), 0, ()
+    else:
+        own, a, rest = shape, axis, (*shape[:axis], *shape[axis + 1 :])
+        x = w.op("Transpose", x, perm=[a, *(k for k in range(len(own)) if k != a)]) if a else x
+        d = len(at_shape)
+        order = [*range(a, a + d), *range(a), *range(a + d, len(own) - 1 + d)]
+        v = w.op("Transpose", v, perm=order) if a else v
+        v = w.reshape(v, (count, *rest))
+    n = own[a]
+    at, outside = _places(w, w.reshape(i, (-1,)), n, mode)
+    repeated = how == "set" and count > 1
+    if repeated and count > _PAIRS:
+        return None
+    spare = w.ints(n)
+    at = at if outside is None else w.op("Where", outside, spare, at)
+    at = _last_alone(w, at, count, spare) if repeated else at
+    behind = outside is not None or repeated
+    if behind:
+        x = w.op("Concat", x, w.slice(x, [0], [1], [0]), axis=0)
+    reduction = None if how == "set" else how
+    y = w.op("ScatterND", x, w.unsqueeze(at, 1), v, reduction=reduction)
+    y = w.slice(y, [0], [n], [0]) if behind else y
+    if axis is None:
+        return w.reshape(y, shape)
+    return w.op("Transpose", y, perm=[*range(1, a + 1), 0, *range(a + 1, len(own))]) if a else y
+
+
+@rule("_set_rows", "_scatter_into")
+def _into_rows(w: Writer, c: Call) -> Any:
+    o = c.options
+    shapes = (c.shape(), c.shape(2))
+    return _scattered(w, c.x[0], c.x[1], _numbers(w, c, 2), shapes, o["axis"], o["mode"], o.get("what", "set"))
+
+
+@rule("scatter_add_row", "scatter_add_vec")
+def _add_row(w: Writer, c: Call) -> Any:
+    return _scattered(w, c.x[0], w.unsqueeze(c.x[1], 0), _numbers(w, c, 2), (c.shape(), ()), 0, "strict", "add")
+
+
+@rule("_scatter_rows")
+def _scatter_rows(w: Writer, c: Call) -> Any:
+    o = c.options
+    zeros = w.op("Expand", w.like(0, c.out.dtype), w.ints(*c.out.shape))
+    return _scattered(w, zeros, c.x[0], _numbers(w, c, 1), (c.out.shape, c.shape(1)), o["axis"], o["mode"], "add")
+
+
+def _box(shape: Sequence[int], box: Sequence[int], starts: Sequence[int], steps: Sequence[int]) -> np.ndarray:
+    # The places of a box's elements in the array as one row.
+    axes = [a + s * np.arange(n) for a, s, n in zip(starts, steps, box, strict=True)]
+    grid = np.meshgrid(*axes, indexing="ij") if axes else [np.zeros((), int)]
+    return np.ravel_multi_index(tuple(grid), tuple(shape)).reshape(-1) if axes else np.zeros(1, int)
+
+
+def _box_at(w: Writer, c: Call, k: int, places: np.ndarray, size: int) -> str:
+    # The same so many elements on; behind the last one where that is -1.
+    at = w.reshape(_numbers(w, c, k), (1,))
+    return w.op("Where", w.op("Less", at, w.like(0, "int64")), w.like(size, "int64"), w.op("Add", w.array(places, "int64"), at))
+
+
+@rule("_place")
+def _place(w: Writer, c: Call) -> Any:
+    o, shape = c.options, c.out.shape
+    if not shape:
+        return w.op("Identity", c.x[0])
+    if any(s != 1 for s in o["steps"]):
+        zeros = w.array(np.zeros(math.prod(shape)), c.out.dtype)
+        places = w.array(_box(shape, c.shape(), o["starts"], o["steps"]), "int64")
+        return w.reshape(w.op("ScatterElements", zeros, places, w.reshape(c.x[0], (-1,)), axis=0), shape)
+    after = [size - start - n for n, size, start in zip(c.shape(), shape, o["starts"], strict=True)]
+    return w.op("Pad", c.x[0], w.ints(*o["starts"], *after), w.like(0, c.out.dtype))
+
+
+@rule("_set_box")
+def _set_box(w: Writer, c: Call) -> Any:
+    shape, box = c.shape(), c.shape(1)
+    size = math.prod(shape)
+    if not math.prod(box) or not size:
+        return w.op("Identity", c.x[0])
+    places = _box(shape, box, c.options["starts"], c.options["steps"])
+    x, v = w.reshape(c.x[0], (-1,)), w.reshape(c.x[1], (-1,))
+    if not c.x[2]:
+        return w.reshape(w.op("ScatterElements", x, w.array(places, "int64"), v, axis=0), shape)
+    wide = w.op("Concat", x, w.slice(x, [0], [1], [0]), axis=0)
+    y = w.op("ScatterElements", wide, _box_at(w, c, 2, places, size), v, axis=0)
+    return w.reshape(w.slice(y, [0], [size], [0]), shape)
+
+
+@rule("_take_box")
+def _take_box(w: Writer, c: Call) -> Any:
+    shape, size = c.shape(), math.prod(c.shape())
+    if not math.prod(c.out.shape):
+        return None
+    places = _box(shape, c.out.shape, c.options["starts"], c.options["steps"])
+    x = w.op("Concat", w.reshape(c.x[0], (-1,)), w.array([0], c.out.dtype), axis=0)
+    return w.reshape(w.op("Gather", x, _box_at(w, c, 1, places, size), axis=0), c.out.shape)
