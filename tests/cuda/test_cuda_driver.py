@@ -417,6 +417,21 @@ def test_a_driver_older_than_the_compiler(monkeypatch):
         build.require_driver(12040)
 
 
+def test_timed_events_and_numbers_of_a_device():
+    where = tl.cuda.ops().context
+    a, b = tl.cuda.to_device(np.ones(1024, "float32")), tl.cuda.to_device(np.zeros(1024, "float32"))
+    with where.current() as driver:
+        first, last = driver.event(timed=True).record(where.stream), driver.event(timed=True)
+        driver.memcpy_dtod_async(b.address, a.address, a.nbytes, where.stream)
+        last.record(where.stream)
+        last.synchronize()
+        assert first.query() and last.query() and where.stream.is_done()
+        assert 0 <= first.time_till(last) < 1e5
+        device = driver.device(where.device)
+    assert device.attribute("WARP_SIZE") == 32
+    assert device.arch == where.arch == f"sm_{device.attribute('COMPUTE_CAPABILITY_MAJOR')}{device.attribute('COMPUTE_CAPABILITY_MINOR')}"
+
+
 FORK = """
 import os, sys, threading, numpy as np, tlean as tl
 x = tl.cuda.to_device(np.ones(1000, "float32"))
