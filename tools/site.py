@@ -176,9 +176,12 @@ def reference(module: ModuleType, title: str, name: str = "") -> str:
         name: by which users know the module.
     """
     name = name or module.__name__
-    about = converted(module.__doc__ or "")
+    # Some begin with the module's name.
+    about = re.sub(r"^`?(?:tl|tlean)(?:\.[\w.]+)?`?: ", "", converted(module.__doc__ or ""))
+    if module.__name__ == "tlean.functions":
+        about = "every op as a function; [the ops](../ops.md) are listed there with their derivatives and kernels.\n"
     if title:
-        parts = [f"# {title}\n", (about if about.startswith("tlean:") else f"`{name}`: {about}") + "\n"]
+        parts = [f"# {title}\n", f"`{name}`: {about}\n"]
     else:
         parts = [f"## {name.removeprefix('tlean.')}\n", about + "\n"]
     depth = 2 if title else 3
