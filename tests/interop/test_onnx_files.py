@@ -77,6 +77,90 @@ def test_files_hold_the_program(name: str, tmp_path: Path) -> None:
             assert (a.dtype, a.shape, a.tobytes()) == (c.dtype, c.shape, c.tobytes())
 
 
+_INDICES = np.array([0, 4, -1, 0, 7])
+
+
+def _at_zero(f: Any) -> Any:
+    return lambda x: f(x.at[np.array([0, 2, 0])])
+
+
+_ODD: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "dropped rows": (lambda x, i: tl.take(x, i, axis=0, mode="drop"), (_data(5, 3), _INDICES)),
+    "filled rows": (lambda x, i: tl.take(x, i, axis=1, mode="fill"), (_data(2, 5), _INDICES)),
+    "zero rows": (lambda x, i: tl.gather_vec_nat(x, i), (_data(5), _INDICES)),
+    "written rows": (_at_zero(lambda rows: rows.set(2.0)), (_data(4, 3),)),
+    "last of several": (lambda x, v, i: x.at[i].set(v), (_data(4, 3), _data(3, 3), np.array([1, 0, 1]))),
+    "added rows": (_at_zero(lambda rows: rows.add(2.0)), (_data(4, 3),)),
+    "largest rows": (_at_zero(lambda rows: rows.max(0.5)), (_data(4, 3),)),
+    "box": (lambda x: x.at[1:3, ::2].set(7.0), (_data(4, 5),)),
+    "embedding's gradient": (
+        lambda x, i: tl.grad(lambda x: tl.sum(tl.tanh(tl.take(x, i, axis=0))))(x),
+        (_data(5, 3), np.array([0, 4, 0])),
+    ),
+    "convolution's gradient": (
+        lambda x, w: tl.grad(lambda x, w: tl.sum(tl.tanh(tl.conv2d(w, None, x, 2, 1))), (0, 1))(x, w),
+        (_data(2, 2, 6, 5), _data(3, 2, 3, 3)),
+    ),
+    "spectrum": (lambda x: tl.fft.irfft(tl.fft.rfft(x) * np.array([1.0, 0.5, 2.0, 0.0], np.float32), n=7), (_data(2, 7),)),
+    "attention": (
+        lambda q, m: tl.scaled_dot_product_attention(q, q, q, m, causal=True),
+        (_data(2, 4, 3), np.array([[True, False, True, True]])),
+    ),
+    "unfolded": (lambda x: tl.unfold(x, (2, 3), padding=1), (_data(1, 2, 4, 5),)),
+    "signs of zeros": (
+        lambda y, x: tl.atan2(y, x),
+        (np.array([0, -0.0, 0, -0.0, 1], np.float32), np.array([0, 0, -0.0, -2, -0.0], np.float32)),
+    ),
+    "overflow": (lambda a, b: tl.hypot(a, b), (np.array([3e30, 0, 3], np.float32), np.array([4e30, 0, 4], np.float32))),
+    "shifted bits": (lambda a: tl.bitwise_right_shift(a, np.array(2)) + tl.bitwise_left_shift(a, np.array(3)), (np.array([-9, 0, 77]),)),
+    "any of none": (lambda x: tl.any(x, axis=1), (np.zeros((2, 0), bool),)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", _ODD)
+def test_ops_without_an_operator_of_their_own(name: str, tmp_path: Path) -> None:
+    """Their functions mean what the ops mean in onnxruntime, and are the ops again when they are read."""
+    runtime = pytest.importorskip("onnxruntime", reason="another program that runs the files")
+    f, args = _ODD[name]
+    path = tmp_path / "f.onnx"
+    made = tl.onnx.export(f, path, *args, dynamic_batch=False)
+    want = [np.asarray(v) for v in tl.tree.flatten(tl.jit(f)(*args))[0]]
+    session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    read = [np.asarray(v) for v in tl.tree.flatten(tl.onnx.load(path)(*args))[0]]
+    for a, b, c in zip(want, session.run(None, dict(zip(made.inputs, args, strict=True))), read, strict=True):
+        np.testing.assert_allclose(b, a, rtol=1e-5, atol=1e-5)
+        assert (a.dtype, a.shape, a.tobytes()) == (c.dtype, c.shape, c.tobytes())
+
+
+def test_random_programs_run_in_onnxruntime(tmp_path: Path) -> None:
+    """The first of the fuzzer's programs that both can run, as another program computes them, and as they were."""
+    runtime = pytest.importorskip("onnxruntime", reason="another program that runs the files")
+    from tests.fuzz.draw import records
+    from tests.fuzz.program import as_function
+    from tests.fuzz.scenarios import draw_program
+
+    path, ran, drawable = tmp_path / "f.onnx", 0, sorted(records(), key=lambda r: r.name)
+    for number in range(40):
+        drawn = draw_program(11, number, drawable)
+        if drawn.dtype != "float32" or drawn.kind in ("trainer", "session") or drawn.extra.get("door") == "param":
+            continue
+        f, args = as_function(drawn), list(drawn.arrays())
+        try:
+            made = tl.onnx.export(f, path, *args, dynamic_batch=False)
+            session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        except (tl.OptionError, runtime.capi.onnxruntime_pybind11_state.NotImplemented):
+            continue
+        want = [np.asarray(v) for v in tl.tree.flatten(tl.jit(f, seed=0)(*args))[0]]
+        read = [np.asarray(v) for v in tl.tree.flatten(tl.onnx.load(path)(*args))[0]]
+        for a, b, c in zip(want, session.run(None, dict(zip(made.inputs, args, strict=True))), read, strict=True):
+            np.testing.assert_allclose(b, a, rtol=2e-4, atol=2e-4 * max(1.0, float(np.abs(a).max(initial=0))))
+            assert a.tobytes() == c.tobytes()
+        ran += 1
+        if ran == 3:
+            break
+    assert ran == 3
+
+
 def test_what_is_read_is_trained(tmp_path: Path) -> None:
     """Initialisers are parameters under the model's names, with the gradients that the model has."""
     tl.seed(2)

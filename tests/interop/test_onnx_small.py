@@ -103,7 +103,7 @@ def test_parameters_are_learned_in_float32(tmp_path: Any) -> None:
     )
     net = read(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)]))
     y = net(x)
-    assert (y.dtype, str(net.w.dtype)) == (np.float16, "float32")
+    assert (y.dtype, str(dict(net.named_parameters())["w"].dtype)) == (np.float16, "float32")
     np.testing.assert_allclose(y.astype(float), np.tanh((x @ w).astype(float)), rtol=1e-3)
     g = tl.grad(lambda x: tl.sum(net(x)))(x.astype(np.float32))
     slope = 1 - np.tanh((x @ w).astype(float)) ** 2

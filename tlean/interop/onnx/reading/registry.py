@@ -26,7 +26,7 @@ class Reader(NamedTuple):
 
 READERS: dict[str, Reader] = {}
 _FAMILIES = (
-    "elements", "shapes", "places", "reductions", "matrices", "windows", "normalising", "recurrent", "images", "signals", "quantised",
+    "elements", "shapes", "places", "reductions", "matrices", "windows", "normalising", "recurrent", "images", "quantised",
     "training",
 )  # fmt: skip
 

@@ -131,11 +131,11 @@ def _scattered(w: Writer, x: str, v: str, i: str, shapes: Sequence[tuple[int, ..
         return w.op("Identity", x)
     if how in ("max", "min") and w.opset < 18:
         return None
+    own, a = (shape, axis) if axis is not None else ((math.prod(shape),), 0)
+    rest = (*own[:a], *own[a + 1 :])
     if axis is None:
         x, v = w.reshape(x, (-1,)), w.reshape(v, (-1,))
-        own, a, rest = (math.prod(shape),), 0, ()
     else:
-        own, a, rest = shape, axis, (*shape[:axis], *shape[axis + 1 :])
         x = w.op("Transpose", x, perm=[a, *(k for k in range(len(own)) if k != a)]) if a else x
         d = len(at_shape)
         order = [*range(a, a + d), *range(a), *range(a + d, len(own) - 1 + d)]

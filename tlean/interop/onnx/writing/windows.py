@@ -33,15 +33,22 @@ def _conv(w: Writer, c: Call) -> Any:
 
 @rule("conv_transpose", "conv_transpose2d")
 def _conv_transpose(w: Writer, c: Call) -> Any:
-    o, kernel = c.options, c.shape(0)[2:]
-    if any(e >= s for e, s in zip(o["output_padding"], o["stride"], strict=True)):
-        return None
+    o, kernel, d = c.options, c.shape(0)[2:], len(c.shape(0)) - 2
+    extra, pads = o["output_padding"], o["padding"]
+    # More cells at the end are fewer that are cut off there; beyond those, zeros.
+    ends = [max(p - e, 0) for p, e in zip(pads, extra, strict=True)]
+    beyond = [max(e - p, 0) for p, e in zip(pads, extra, strict=True)]
 
     def write(x: str) -> Any:
-        return w.op(
-            "ConvTranspose", x, c.x[0], c.x[1], kernel_shape=list(kernel), strides=list(o["stride"]), pads=list(o["padding"]) * 2,
-            output_padding=list(o["output_padding"]), dilations=list(o["dilation"]), group=o["groups"],
+        bias = "" if any(beyond) else c.x[1]
+        y = w.op(
+            "ConvTranspose", x, c.x[0], bias, kernel_shape=list(kernel), strides=list(o["stride"]), pads=[*pads, *ends],
+            dilations=list(o["dilation"]), group=o["groups"],
         )  # fmt: skip
+        if any(beyond):
+            y = w.op("Pad", y, w.array([0] * (d + 4) + beyond, "int64"), w.like(0, c.out.dtype))
+            y = w.op("Add", y, w.reshape(c.x[1], (-1, *[1] * d))) if c.x[1] else y
+        return y
 
     return _batched(w, c.x[2], len(c.shape(2)), len(kernel), write)
 
