@@ -53,7 +53,9 @@ class _Handle:
         self.handle, self._end = handle, end
 
     def __del__(self) -> None:
-        self._end(self.handle)
+        # Without an end it was never made.
+        if hasattr(self, "_end"):
+            self._end(self.handle)
 
 
 class Stream(int):
