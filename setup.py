@@ -25,11 +25,12 @@ CORE = Path("tlean/_core")
 DEBUG = os.environ.get("TLEAN_DEBUG") == "1"
 
 # Modules that hold a program's structures: built once, each importable by its path.
-COLD = ["arena", "array", "refs", "tape", "capi/table", "threads/threads", "eager/accum", "eager/eager", "eager/instance"]
+COLD = ["arena", "array", "refs", "tape", "capi/table", "device/answers", "threads/threads"]
+COLD += ["eager/accum", "eager/eager", "eager/instance"]
 COLD += [
     f"plan/{name}" for name in ("band", "bound", "callback", "calls", "chain", "commit", "epilogue", "guard", "loops/body", "loops/loop")
 ]
-COLD += [f"plan/{name}" for name in ("answers", "outer_update", "plan", "update")]
+COLD += [f"plan/{name}" for name in ("outer_update", "plan", "update")]
 # Modules that hold loops over numbers: built once per instruction set. The second list may contract a*b+c (GEMM family).
 HOT = [
     "elementwise/elementwise",

@@ -117,7 +117,7 @@ def test_says_what_is_missing(missing, tmp_path):
 
 
 def test_tlean_does_not_import_what_reaches_the_driver():
-    text = "import sys, tlean; tlean.cuda; print({'pycuda', 'cuda', 'tlean._core.plan.answers'} & {*sys.modules})"
+    text = "import sys, tlean; tlean.cuda; print({'pycuda', 'cuda', 'tlean._core.device.answers'} & {*sys.modules})"
     assert in_child(text) == "set()\n"
 
 

@@ -49,7 +49,7 @@ class Allocation(Protocol):
 
 
 class Pool(Protocol):
-    """Memory of a context, kept for the next request of as much."""
+    """Memory of a context, kept for the next who needs as much."""
 
     managed_bytes: int
     active_bytes: int

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tlean._core.plan.answers import Call, Kernel, Pool
+from tlean._core.device.answers import Call, Kernel, Pool
 
 #: CU_STREAM_NON_BLOCKING, CU_EVENT_DISABLE_TIMING, and what the driver answers where memory or work is left.
 _NON_BLOCKING, _DISABLE_TIMING, _NO_MEMORY, _NOT_READY = 1, 2, 2, 600
@@ -53,7 +53,9 @@ class _Handle:
         self.handle, self._end = handle, end
 
     def __del__(self) -> None:
-        self._end(self.handle)
+        # Without an end it was never made.
+        if hasattr(self, "_end"):
+            self._end(self.handle)
 
 
 class Stream(int):

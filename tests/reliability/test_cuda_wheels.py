@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import tlean as tl
-from tlean._core.plan.answers import Call, Kernel, Pool
+from tlean._core.device.answers import Call, Kernel, Pool
 from tlean.cuda.kernels import sources
 from tlean.cuda.kernels.plan import Family
 from tlean.cuda.runtime import nvrtc

@@ -1,0 +1,1 @@
+"""What reaches a device's driver from C."""
