@@ -120,3 +120,14 @@ def test_float32_and_sizes():
     assert tl.grad(SUM)(np.zeros((0, 3, 3))).shape == (0, 3, 3) and tl.grad(SUM)(np.zeros((2, 0, 0))).shape == (2, 0, 0)
     # That of the logarithm is infinite there, as NumPy's users expect of 1/0.
     assert not np.isfinite(np.asarray(tl.grad(lambda x: tl.linalg.slogdet(x)[1])(x))).any()
+
+
+def test_least_squares_of_lower_rank(rng):
+    """Along matrices of one rank derivatives are those of differences; they are finite in all directions."""
+    u, v, b = rng.standard_normal((4, 1)), rng.standard_normal((1, 3)), rng.standard_normal(4)
+    for f in (lambda x: tl.sum(tl.linalg.pinv(x) ** 2), lambda x: tl.sum(tl.linalg.lstsq(x, b) ** 2)):
+        slope = np.asarray(tl.grad(lambda u, f=f: f(u @ v))(u))
+        sides = [[f((u + s * 1e-6 * e[:, None]) @ v).item() for s in (1, -1)] for e in np.eye(4)]
+        np.testing.assert_allclose(slope[:, 0], [(p - q) / 2e-6 for p, q in sides], rtol=1e-6, atol=1e-8)
+        for x in (u @ v, np.zeros((4, 3))):
+            assert np.isfinite(np.asarray(tl.grad(f)(x))).all() and np.isfinite(np.asarray(tl.hessian(f)(x))).all()

@@ -147,7 +147,9 @@ def main() -> int:
             rows[name] = f"| `{name}` | {' | '.join(cells)} |"
     if not given.print:
         lines = [rows[n] for n in FUNCTIONS if n in rows]
-        PAGE.write_text(HEAD.format(draws=given.draws) + "\n".join(lines) + f"\n\nKernels for {ISA}.\n")
+        # What `incomplete.py` wrote stays.
+        _, begin, rest = PAGE.read_text().partition("\n## ") if PAGE.exists() else ("", "", "")
+        PAGE.write_text(HEAD.format(draws=given.draws) + "\n".join(lines) + f"\n\nKernels for {ISA}.\n" + begin + rest)
     return int(failed)
 
 

@@ -143,8 +143,10 @@ def interpolate(
         smooth = mode not in ("nearest", "nearest-exact", "area")
         if align_corners is not None and not smooth:
             raise OptionError("align_corners must be left out with modes nearest, nearest-exact and area")
-        out, factors = _scales(x, size, scale_factor, truth("recompute_scale_factor", recompute_scale_factor))
-        d, align = len(out), truth("align_corners", align_corners)
+        out, factors = _scales(
+            x, size, scale_factor, recompute_scale_factor is not None and truth("recompute_scale_factor", recompute_scale_factor)
+        )
+        d, align = len(out), align_corners is not None and truth("align_corners", align_corners)
         if d not in _AXES[mode]:
             raise ShapeError(f"x must have {' or '.join(map(str, _AXES[mode]))} spatial axes for mode {mode}, not {d}")
         if mode == "area":

@@ -109,7 +109,7 @@ def grid_sample(
             raise ShapeError("x must have at least one cell along each spatial axis")
         batch, out = x.shape[0], tuple(grid.shape[1:-1])
         points = ops.reshape(grid, (batch, size_of(out), d))
-        axes, align = [], truth("align_corners", align_corners)
+        axes, align = [], align_corners is not None and truth("align_corners", align_corners)
         for a, n in enumerate(sizes):
             u = ops.reshape(ops.slice(points, (0, 0, d - 1 - a), (batch, size_of(out), d - a)), (batch, size_of(out)))
             u = ops.scale(ops.shift(u, 1.0), (n - 1) / 2) if align else ops.scale(ops.shift(ops.scale(ops.shift(u, 1.0), n), -1.0), 0.5)
@@ -150,7 +150,9 @@ def affine_grid(ops: Any, theta: Any, size: Any, align_corners: bool = False, *,
         if min(size_of(sizes), whole[0]) == 0:
             return ops.apply("_full", (), {"shape": (whole[0], *sizes, d), "value": 0, "dtype": theta.dtype}, name)
         axes = [
-            ops.broadcast_to(constant(ops, _places(n, truth("align_corners", align_corners)), theta), sizes, axis_map=(k,))
+            ops.broadcast_to(
+                constant(ops, _places(n, align_corners is not None and truth("align_corners", align_corners)), theta), sizes, axis_map=(k,)
+            )
             for k, n in enumerate(sizes)
         ]
         columns = [ops.reshape(c, (size_of(sizes),)) for c in reversed(axes)]
