@@ -16,7 +16,7 @@ from pathlib import Path
 from tools.packaging import wheels
 
 ROOT = Path(__file__).resolve().parents[2]
-SLICE = ("tests/project/test_build.py", "tests/project/test_layout.py", "tests/cli/test_examples_tape.py")
+SLICE = ("tests/project/test_build.py", "tests/project/test_tools_kernels.py", "tests/cli/test_examples_tape.py")
 
 
 def main() -> None:
