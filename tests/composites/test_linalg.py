@@ -216,3 +216,25 @@ def test_factors_that_one_op_reads_are_not_made(n):
         compiled = tl.compile_out(read, [a.shape], "float64")
         assert "lu_factors" not in [step.kernel for step in compiled.plan.program.steps]
         assert np.asarray(compiled(a)).tobytes() == np.asarray(expected).tobytes()
+
+
+@pytest.mark.parametrize(("lead", "sides", "many"), [((), (17, 33), ()), ((2,), (18, 40), (2,)), ((), (20, 1), (3,)), ((), (40, 33), ())])
+def test_factors_with_one_reader_are_those_that_the_reader_would_share(lead, sides, many):
+    # Eager calls read factors; compiled ones make their own, where these are the same and each is made once.
+    n, k = sides
+    x, _ = matrices(n, lead)
+    b = np.random.default_rng(n).standard_normal((*many, n, k))
+    for f in (tl.linalg.solve, lambda x, b: tl.linalg.solve(tl.swapaxes(x, -1, -2), b)):
+        np.testing.assert_array_equal(tl.jit(f)(x, b).numpy(), f(x, b).numpy())
+
+
+def test_one_matrix_for_many_sides_is_factored_once_also_in_a_loop():
+    x, _ = matrices(20)
+    b = np.random.default_rng(0).standard_normal((3, 20, 1))
+    compiled = tl.compile_out(lambda o, x, b: o.linalg_solve(x, b), [x.shape, b.shape], "float64")
+    assert "lu_factors" in [step.kernel for step in compiled.plan.program.steps]
+
+    def walk(x, b):
+        return tl.scan(lambda c, s: (tl.linalg.solve(x, c) + s, None), b[0], b)[0]
+
+    np.testing.assert_array_equal(tl.jit(walk)(x, b).numpy(), walk(x, b).numpy())
