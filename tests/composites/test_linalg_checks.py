@@ -123,8 +123,3 @@ def test_a_branch_that_is_not_taken_checks_nothing():
     for of in (lambda x: x, lambda x: BAD):
         f = tl.jit(tl.grad(lambda x, of=of: tl.cond(tl.sum(x) < 0.0, lambda x: _total(of(x)), tl.sum, x)))
         assert f(BAD).tolist() == [[1.0, 1.0], [1.0, 1.0]]
-
-
-def test_files_without_checks_are_not_written():
-    with pytest.raises(tl.OptionError, match="linalg_require"):
-        tl.export_c(_total, tl.Spec((2, 2), "float64"))
