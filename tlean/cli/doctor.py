@@ -6,6 +6,8 @@ import argparse
 import importlib
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -41,16 +43,23 @@ PARTS = (
 )
 
 
+def _import_mpi(module: str) -> None:
+    # Whether mpi4py finds a library of MPI. Its import starts MPI, or leaves it so that it is never started: in a child process.
+    importlib.import_module("mpi4py")
+    child = subprocess.run(
+        [sys.executable, "-c", f"import mpi4py; mpi4py.rc.initialize = False; import {module}"], capture_output=True, text=True
+    )
+    if child.returncode:
+        raise ImportError(child.stderr.strip().rpartition("\n")[2])
+
+
 def parts() -> Iterator[tuple[str, bool, str]]:
     """(what it is for, whether it works, what is there or what to do) for each optional part."""
     for part in PARTS:
         missing = []
         for module, package in part.packages:
             try:
-                if package == "mpi4py":
-                    # Whether it finds a library of MPI; nothing is started.
-                    importlib.import_module("mpi4py").rc.initialize = False
-                importlib.import_module(module)
+                (_import_mpi if package == "mpi4py" else importlib.import_module)(module)
             except Exception as error:
                 # A package that is there and broken says why.
                 absent = isinstance(error, ModuleNotFoundError) and error.name == module.partition(".")[0]
