@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import tlean as tl
+from tlean import later
 
 #: Modules of Python's own that take long and that no program needs before it computes.
 _HEAVY = (
@@ -116,6 +118,21 @@ print(json.dumps(errors))
 def test_threads_may_be_the_first_together() -> None:
     statements = [s for s in _FIRST if not s.startswith("from ")] + ["tl.ScalarTrainer", "tl.mcmc", "tl.stats.norm", "tl.sparse", "tl.fit"]
     assert json.loads(_output(_THREADS, json.dumps(statements))) == []
+
+
+def test_an_interruption_waits_for_a_whole_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Half of the ops declared, and the next import of them would find the first names taken.
+    (tmp_path / "interrupted_room.py").write_text("import signal\nsignal.raise_signal(signal.SIGINT)\nvalue = 3\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    attribute, _ = later.names(__name__, {}, {"room_value": "interrupted_room"})
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        attribute("room_value")
+    assert sys.modules.pop("interrupted_room").value == 3
+    with pytest.raises(KeyboardInterrupt):
+        later.function("interrupted_room", "value")()
+    assert sys.modules.pop("interrupted_room").value == 3
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_no_module_waits_for_a_name_of_the_package() -> None:
