@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import typing
 from pathlib import Path
 
 import pytest
@@ -151,3 +153,10 @@ def test_every_public_name_is_there() -> None:
     assert not [name for name in tl.__all__ if not hasattr(tl, name)]
     with pytest.raises(AttributeError, match="module 'tlean' has no attribute 'no_such_name'"):
         _ = tl.no_such_name  # type: ignore[attr-defined]
+
+
+def test_types_are_read_where_python_runs() -> None:
+    # Tools that make options of a program out of its types read them so.
+    for function in [*filter(inspect.isfunction, (getattr(tl, name) for name in tl.__all__)), tl.Options.__init__, tl.Rng.normal]:
+        typing.get_type_hints(function)
+    assert typing.get_type_hints(tl.Options.__init__)["dtype"] == typing.Literal["float32", "float64"] | str
