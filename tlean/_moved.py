@@ -101,13 +101,15 @@ class _Finder:
 
 
 def _depth() -> int:
-    # The frames of the import system are between the warning and the line that imports.
-    depth, frame = 1, sys._getframe(1)
-    while frame is not None and ("importlib" in frame.f_code.co_filename or frame.f_code.co_filename == __file__):
-        depth, frame = depth + 1, frame.f_back  # type: ignore[assignment]
+    # Between the warning and the line that imports are this function's caller and, for `importlib.import_module`, a frame of importlib;
+    # those of the import system itself (`_bootstrap`) are not counted by `warnings.warn`.
+    depth, frame = 2, sys._getframe(2)
+    while frame is not None and "importlib" in frame.f_code.co_filename:
+        depth, frame = depth + ("_bootstrap" not in frame.f_code.co_filename), frame.f_back  # type: ignore[assignment]
     return depth
 
 
 def install() -> None:
-    """Answer for the modules that have moved."""
-    sys.meta_path.insert(0, _Finder())
+    """Answer for the modules that have moved, once however often the package is reloaded."""
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Finder())

@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 from .locks import Lock
 
 #: One thread at a time: two that import a module and its package, each in its way, would wait for each other.
 _lock = Lock()
+
+
+def _whole(module: str) -> ModuleType:
+    # A Ctrl-C meanwhile interrupts when the module is whole: half of one, of which some ops are declared or a part in C is initialised,
+    # cannot be imported again.
+    before, notes = signal.getsignal(signal.SIGINT), list[Any]()
+    held = callable(before)
+    try:
+        if held:
+            signal.signal(signal.SIGINT, lambda *note: notes.append(note))
+    except ValueError:  # Not the main thread: no signal interrupts this one.
+        held = False
+    try:
+        return import_module(module)
+    finally:
+        if held:
+            signal.signal(signal.SIGINT, before)
+        if notes and callable(before):
+            before(*notes[0])
 
 
 def names(package: str, modules: Mapping[str, str], holders: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
@@ -30,7 +51,7 @@ def names(package: str, modules: Mapping[str, str], holders: Mapping[str, str]) 
         if module is None:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         with _lock:
-            value = import_module(module)
+            value = _whole(module)
             space[name] = result = value if name in modules else getattr(value, name)
         return result
 
@@ -50,7 +71,7 @@ def function(module: str, name: str) -> Callable[..., Any]:
         nonlocal target
         if target is None:
             with _lock:
-                target = getattr(import_module(module), name)
+                target = getattr(_whole(module), name)
         return target(*arguments)
 
     return call

@@ -78,5 +78,7 @@ def test_wrong_options_are_told_at_fit(options, said):
 
 
 def test_without_scikit_learn_the_error_says_what_to_install():
-    code = "import sys; sys.modules['sklearn'] = None\nimport tlean as tl\ntry: tl.sklearn\nexcept ImportError as error: print(error)"
+    code = (
+        "import sys; sys.modules['sklearn'] = None\nfrom tlean import *\ntry: sklearn.Classifier\nexcept ImportError as error: print(error)"
+    )
     assert "pip install 'tlean[sklearn]'" in subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, get_args
+from typing import Any, Literal, get_args, get_origin
 
 import numpy as np
 import pytest
@@ -51,5 +51,5 @@ def test_every_word_is_taken_and_no_other(name: str) -> None:
 
 
 def test_every_type_of_words_has_a_use() -> None:
-    named = {name for name, value in vars(literals).items() if get_args(value)}
+    named = {name for name, value in vars(literals).items() if get_origin(value) is Literal}
     assert named == USES.keys()

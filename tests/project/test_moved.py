@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tlean._moved import MOVED, RENAMED
+from tlean._moved import MOVED, RENAMED, install
 
 
 @pytest.mark.parametrize("old", sorted(MOVED))
@@ -55,3 +55,20 @@ def test_packages_that_became_of_modules() -> None:
     from tlean.tape import Node, Tape, TapeM, dense_to_dict, require_grad
 
     assert all((Gradients, Session, Node, Tape, TapeM, dense_to_dict, require_grad))
+
+
+@pytest.mark.parametrize("line", ["import tlean.show", "from tlean.backends import jit", "importlib.import_module('tlean.show')"])
+def test_the_warning_is_of_the_line_that_imports(line: str) -> None:
+    # Python shows a DeprecationWarning only where the program itself is the one that is warned.
+    for name in ("tlean.show", "tlean.backends.jit"):
+        sys.modules.pop(name, None)
+        vars(importlib.import_module(name.rpartition(".")[0])).pop(name.rpartition(".")[2], None)
+    with pytest.warns(DeprecationWarning) as warned:
+        exec(compile(f"\n\n{line}", "the program", "exec"), {"importlib": importlib})
+    assert [(w.filename, w.lineno) for w in warned] == [("the program", 3)]
+
+
+def test_a_reload_answers_once() -> None:
+    finders = list(sys.meta_path)
+    install()
+    assert sys.meta_path == finders

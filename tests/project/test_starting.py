@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import typing
 from pathlib import Path
 
 import pytest
 
 import tlean as tl
+from tlean import later
 
 #: Modules of Python's own that take long and that no program needs before it computes.
 _HEAVY = (
@@ -118,6 +122,21 @@ def test_threads_may_be_the_first_together() -> None:
     assert json.loads(_output(_THREADS, json.dumps(statements))) == []
 
 
+def test_an_interruption_waits_for_a_whole_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Half of the ops declared, and the next import of them would find the first names taken.
+    (tmp_path / "interrupted_room.py").write_text("import signal\nsignal.raise_signal(signal.SIGINT)\nvalue = 3\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    attribute, _ = later.names(__name__, {}, {"room_value": "interrupted_room"})
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        attribute("room_value")
+    assert sys.modules.pop("interrupted_room").value == 3
+    with pytest.raises(KeyboardInterrupt):
+        later.function("interrupted_room", "value")()
+    assert sys.modules.pop("interrupted_room").value == 3
+    assert signal.getsignal(signal.SIGINT) is before
+
+
 def test_no_module_waits_for_a_name_of_the_package() -> None:
     # A module that is imported asks the package for no name that it imports later: that waits for other imports, which may wait for this.
     loaded = {name.split(".")[1] for name in _output("import sys, tlean; print(*sys.modules)").split() if name.startswith("tlean.")}
@@ -134,3 +153,10 @@ def test_every_public_name_is_there() -> None:
     assert not [name for name in tl.__all__ if not hasattr(tl, name)]
     with pytest.raises(AttributeError, match="module 'tlean' has no attribute 'no_such_name'"):
         _ = tl.no_such_name  # type: ignore[attr-defined]
+
+
+def test_types_are_read_where_python_runs() -> None:
+    # Tools that make options of a program out of its types read them so.
+    for function in [*filter(inspect.isfunction, (getattr(tl, name) for name in tl.__all__)), tl.Options.__init__, tl.Rng.normal]:
+        typing.get_type_hints(function)
+    assert typing.get_type_hints(tl.Options.__init__)["dtype"] == typing.Literal["float32", "float64"] | str

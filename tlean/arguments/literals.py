@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from .._core.array import DType
+else:
+    # What it is when a program runs, so that `typing.get_type_hints` reads what takes one.
+    DType = str
 
 #: How a session or a transformation computes.
 Backend: TypeAlias = Literal["eager", "compiled"]
 #: The float dtypes that programs compute in, by name or as an array has it.
-FloatName: TypeAlias = 'Literal["float32", "float64"] | DType'
+FloatName: TypeAlias = Literal["float32", "float64"] | DType
 #: Every dtype that an array may have.
-DTypeName: TypeAlias = 'Literal["float32", "float64", "int64", "int32", "bool"] | DType'
+DTypeName: TypeAlias = Literal["float32", "float64", "int64", "int32", "bool"] | DType
 #: What products of matrices on a GPU compute in.
 Precision: TypeAlias = Literal["fp32", "tf32", "fp64"]
 #: Of a loss over its elements.
