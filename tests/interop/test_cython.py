@@ -163,7 +163,7 @@ TROUBLES = [
     (102, MemoryError, "guest_trouble"),
     (101, tl.IndexRangeError, "guest_trouble: an index or label is out of range, got x: "),
     # Statuses that only kernels of ours return, and one that is none.
-    *[(100 + status, tl.OptionError, "guest_trouble.*must return a status of kernel.h, got") for status in (4, 5, 333)],
+    *[(100 + status, tl.OptionError, "guest_trouble.*must return a status of kernel.h, got") for status in (4, 5, 256, 257, 333)],
 ]
 
 
@@ -184,6 +184,22 @@ def test_kernels_that_fail(trouble: Any, what: int, error: type[Exception], said
         trouble(tape.leaf(np.ones(1_000_000)), what=what)
     assert len(tape.tape) == 2 and len(KERNELS) == before
     assert trouble(leaf).tolist() == [2.0, 2.0, 2.0]
+
+
+@pytest.mark.parametrize(("number", "numbers"), list(enumerate([None, (3,), ((1.5,), ()), (("a",), ()), ((1 << 70,), ())])))
+def test_numbers_that_no_kernel_takes(trouble: Any, number: int, numbers: Any) -> None:
+    class Op:
+        """One with the kernel of another."""
+
+        def shape(x):
+            return x
+
+        def kernel_params(x):
+            return numbers
+
+    odd = tl.defop(f"_odd_numbers_{number}", kernel="_guest_trouble")(Op)
+    with pytest.raises(tl.OptionError, match=r"_odd_numbers.*: kernel_params must return"):
+        tl.jit(lambda x: odd(x))(np.ones(3))
 
 
 def test_a_dtype_without_a_kernel(trouble: Any) -> None:
@@ -233,6 +249,8 @@ REFUSED = [
     ({"kernels": {"tanh:f32": 1}}, "the name 'tanh:f32' is taken"),
     ({"kernels": {"tanh:i64": 1}}, "kernels come before the ops that use them, got 'tanh:i64'"),
     ({"kernels": {"guest:f32": 1}, "loops": {"guest:f64": 1}}, "a loop belongs to a kernel of its name, got 'guest:f64' without one"),
+    ({"kernels": {"base": {"base": {"guest:f32": 1}}}}, "kernels for base must be names and addresses"),
+    ({"kernels": {"base": {"guest:f32": 1}, "avx2": 5}}, "kernels must be a dictionary, got int"),
     ({"kernels": {"sse9": {"guest:f32": 1}}}, "an instruction set is one of avx512, avx2, base, got 'sse9'"),
     ({"kernels": [1]}, "kernels must be a dictionary, got list"),
     ({"kernels": {"guest:f32": 1}, "accumulates": 2}, "accumulates must be True or False"),

@@ -320,3 +320,32 @@ def test_random_programs(tmp_path):
         # Of gradients that are 0 the sums of another order are not.
         assert apart(made, [value.numpy(), *(g.numpy() for g in grads)], 0.0) <= 64.0, parts
     assert {k for _, _, parts in drawings for k in parts} == set(PARTS)
+
+
+# What users write ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["c1", "b2", "remove", "stdin", "EXIT_FAILURE", "DBL_MAX", 3])
+def test_names_that_headers_or_the_file_have(name):
+    with pytest.raises(tl.OptionError, match="name must be"):
+        tl.export_c(lambda x: tl.sum(x), tl.Spec((3,)), name=name)
+
+
+@pytest.mark.parametrize("options", [{"wrt": 1.5}, {"path": 3}, {"path": 'a"b.c'}, {"what": "step", "optimizer": "sgd"}])
+def test_options_of_another_type(options):
+    with pytest.raises(tl.OptionError):
+        tl.export_c(lambda x: tl.sum(x), tl.Spec((3,)), **{"what": "value_and_grad", **options})
+
+
+def test_warnings_names_of_parameters_and_tables_that_compilers_copy(tmp_path):
+    w = tl.Param(np.ones(40, np.float32), name='w */ "\n#error')
+    # A table with zeros and equal numbers: gcc 12 copies such tables wrongly by AVX-512 where it knows what is in them.
+    table = np.repeat([0.0, 1.376, 0.0], [11, 7, 3])
+    programs = [
+        tl.export_c(lambda x: tl.sum(w * x), tl.Spec((40,)), name="named", parameters="arguments"),
+        tl.export_c(lambda x: tl.sum(x * table), tl.Spec((21,), "float64"), name="sliced", what="value_and_grad", unroll=1),
+        # What is stretched to no elements is not read.
+        tl.export_c(lambda i: i << np.arange(3)[:, None], tl.Spec((1, 0), "int64"), name="none"),
+    ]
+    library = Library(tmp_path / "gcc", programs, flags=("-std=c99", "-O2", "-march=native", "-Wall", "-Wextra", "-pedantic", "-Werror"))
+    assert library.call(programs[1], [np.ones(21)])[1][1].tolist() == table.tolist()

@@ -159,3 +159,15 @@ def parameters(rule: Any) -> tuple[tuple[str, ...], tuple[str, ...], bool]:
     names, positional, keywords = code.co_varnames, code.co_argcount, code.co_argcount + code.co_kwonlyargcount
     variadic = bool(code.co_flags & inspect.CO_VARARGS)
     return names[:positional] + ((names[keywords],) if variadic else ()), names[positional:keywords], variadic
+
+
+def numbers_of_call(who: str, numbers: Any) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """What a rule `kernel_params` returned, as a kernel takes it. Raises: OptionError unless it is integers of 64 bits, and floats."""
+    try:
+        ints, floats = numbers
+        taken = tuple([operator.index(i) for i in ints]), tuple([float(f) for f in floats])
+    except (TypeError, ValueError, OverflowError):
+        taken = None
+    if taken is None or any(not -1 << 63 <= i < 1 << 63 for i in taken[0]):
+        raise OptionError(f"{who}: kernel_params must return (integers of 64 bits, floats), got {numbers!r}")
+    return taken

@@ -69,7 +69,12 @@ def _chosen(what: str, table: Mapping[str, Any]) -> dict[str, int]:
         usable = [isa for isa in ISAS[ISAS.index(ISA) :] if isa in table]
         if not usable:
             raise OptionError(f"register_kernels: {what} for {ISA} or a lesser instruction set are needed, got {', '.join(table)}")
-        return _chosen(what, dict(table[usable[0]]))
+        best = table[usable[0]]
+        if isinstance(best, Mapping) and any(isinstance(entry, Mapping) for entry in best.values()):
+            raise OptionError(
+                f"register_kernels: {what} for {usable[0]} must be names and addresses, got another dictionary of instruction sets"
+            )
+        return _chosen(what, best)
     for name, address in table.items():
         kernel, colon, suffix = name.partition(":") if isinstance(name, str) else ("", "", "")
         if not (kernel.isidentifier() and colon and suffix in SUFFIX.values()):

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any
 
-from ..arguments import each, is_reference, no_references, parameters
+from ..arguments import each, is_reference, no_references, numbers_of_call, parameters
 from ..caching import Cache
 from ..dtypes import ANY, FLOAT, INTEGERS, Dtypes, IntegerForm, dtypes_of, holds_integers, integer_dtypes, lists_integers
 from ..errors import DTypeError, NodeError, OptionError, ShapeError, TleanError, complete, describe
@@ -220,8 +220,7 @@ class OpDef:
         if rule is None:
             first = next((s for s in specs if s is not None), None)
             return (first.size if first else 1,), ()
-        ints, floats = rule(*shapes, **options)
-        return tuple(int(i) for i in ints), tuple(float(f) for f in floats)
+        return numbers_of_call(self.name, rule(*shapes, **options))
 
     def __call__(self, *inputs: Any, name: str | None = None, **options: Any) -> Any:
         """Apply the op to references of any backend: `y = my_op(x, w, c=2.0)`; optional inputs at the end may be left out.

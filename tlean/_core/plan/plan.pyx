@@ -326,7 +326,7 @@ cdef int plan_run(Plan plan, void** inputs, void** outputs, const unsigned char*
         if count > ON_STACK:
             free(pointers)
         if status != TL_OK and status != TL_SINGULAR and status != TL_INDEFINITE:
-            return (i << TL_STATUS_BITS) | (status & TL_STATUS_MASK)
+            return (i << TL_STATUS_BITS) | (status if 0 < status < TL_STATUS_MASK else TL_STATUS_MASK)
     return TL_OK
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from tlean.errors import OptionError
-from tlean.files import replacing
+from tlean.files import as_path, replacing
 from tlean.ops import Spec, all_ops
 from tlean.programs.executable import signed_seed
 from tlean.programs.recorder import name_of
@@ -102,7 +102,8 @@ def export_c(
         unroll: up to how many elements an array is variables, without a loop.
 
     Returns: the texts, with the arguments of the function.
-    Raises: OptionError that lists every op for which there is no C, for other options than these, and for a path that cannot be written;
+    Raises: OptionError that lists every op for which there is no C, for other options than these; what a folder raises that
+        is not there or cannot be written to;
         ShapeError for a gradient of what is no scalar; what the program's ops raise.
 
     Example:
@@ -124,9 +125,9 @@ def export_c(
     program = exported(f, specs, what, wrt, parameters, optimizer)
     source, header = _texts(program, name, unroll)
     if path is not None:
-        target = Path(path)
-        if target.suffix != ".c":
-            raise OptionError(f"export_c: the path must end in .c, got {str(path)!r}")
+        target = as_path("export_c: path", path)
+        if target.suffix != ".c" or re.search(r'["\\\x00-\x1f]', target.stem):
+            raise OptionError(f"export_c: the path must end in .c, and its name be one that #include takes, got {str(path)!r}")
         source = source.replace(f'#include "{name}.h"', f'#include "{target.stem}.h"')
         for place, text in ((target, source), (target.with_suffix(".h"), header)):
             with replacing("export_c: the target", place) as partial:
@@ -135,6 +136,8 @@ def export_c(
 
 
 def _identifier(name: str, any_name: bool) -> str:
+    if not isinstance(name, str):
+        raise OptionError(f"export_c: name must be a text, got {type(name).__name__}")
     made = re.sub(r"\W", "_", name, flags=re.ASCII).strip("_") if any_name else name
     if any_name and (not made or made[0].isdigit() or _taken(made)):
         made = f"program_{made}".rstrip("_")
@@ -148,7 +151,10 @@ def _taken(name: str) -> bool:
     return name in _RESERVED or _FAMILIES.match(name) is not None
 
 
-_FAMILIES = re.compile(r"_[_A-Z]|(?i:tl)_|U?INT(\d|_)|FP_|HUGE_VAL|MATH_|M_[A-Z]|(mem|str|is|to)[a-z]+$|u?int\w*_t$")
+_FAMILIES = re.compile(
+    r"_[_A-Z]|(?i:tl)_|U?INT(\d|_)|FP_|HUGE_VAL|MATH_|M_[A-Z]|(mem|str|is|to)[a-z]+$|u?int\w*_t$|[bc]\d+$"
+    r"|(S?CHAR|U?CHAR|U?SHRT|U?INT|U?LONG|U?LLONG|FLT|L?DBL|EXIT|RAND|SIG|LC)_[A-Z]"
+)
 _ELEMENTARY = """
     acos asin atan atan2 cos sin tan acosh asinh atanh cosh sinh tanh exp exp2 expm1 frexp ilogb ldexp log log10 log1p log2 logb
     modf scalbn scalbln cbrt fabs hypot pow sqrt erf erfc lgamma tgamma ceil floor nearbyint rint lrint llrint round lround
@@ -166,7 +172,9 @@ _RESERVED = frozenset(
     thread_local throw true try typeid typename using virtual wchar_t xor xor_eq linux unix NAN INFINITY NULL EOF errno assert
     offsetof size_t ssize_t ptrdiff_t float_t double_t fpclassify isfinite signbit math_errhandling signgam abs labs llabs div
     ldiv abort exit atexit malloc calloc realloc free printf fprintf sprintf snprintf scanf puts putchar getchar fopen fclose
-    fread fwrite time clock rand srand random qsort bsearch system getenv read write open close select signal index rindex bcmp
+    fread fwrite fflush fgets fputs fgetc fputc getc putc ungetc gets perror remove rename rewind fseek ftell tmpfile tmpnam setbuf
+    setvbuf feof ferror clearerr stdin stdout stderr BUFSIZ atof atoi atol atoll raise sleep pause link unlink environ time clock
+    rand srand random qsort bsearch system getenv read write open close select signal index rindex bcmp
     bcopy bzero""".split()  # noqa: SIM905
     + [f"{name}{kind}" for name in _ELEMENTARY.split() for kind in ("", "f", "l")]
 )
@@ -237,11 +245,13 @@ def _unread(program: Exported) -> str:
 
 def _header(program: Exported, writer: Writer, name: str) -> str:
     guard = f"{name.upper()}_H"
-    members = [f"{C_TYPES[s.spec.dtype]} {s.name}[{max(s.spec.size, 1)}]; /* {s.what}, {_shape(s.spec)} */" for s in program.states]
+    members = [
+        f"{C_TYPES[s.spec.dtype]} {s.name}[{max(s.spec.size, 1)}]; /* {_comment(s.what)}, {_shape(s.spec)} */" for s in program.states
+    ]
     members += ["int64_t step;"] if program.states else []
     members += writer.members or ([] if members else ["char unused;"])
     lines = "\n".join(f"    {m}" for m in members)
-    ports = "\n".join(f" *   {p.name:12}{p.what}, {_shape(p.spec)} {p.spec.dtype}" for p in (*program.inputs, *program.outputs))
+    ports = "\n".join(f" *   {p.name:12}{_comment(p.what)}, {_shape(p.spec)} {p.spec.dtype}" for p in (*program.inputs, *program.outputs))
     init = f"\n/* What the state begins with. */\nvoid {name}_init({name}_state *s);\n" if program.states else ""
     kept = "State and scratch memory of calls" if program.states else "Scratch memory of a call; nothing is kept in it from call to call"
     prototype = _signature(program, name).replace("*restrict ", "*")
@@ -273,6 +283,11 @@ unsigned long {name}_size(void);
 #endif
 #endif
 """
+
+
+def _comment(text: str) -> str:
+    # A text of the program's in a comment: names of parameters may be anything.
+    return re.sub(r"[\x00-\x1f\x7f\u2028\u2029]", " ", text).replace("*/", "* /").replace("/*", "/ *")
 
 
 def _shape(spec: Spec) -> str:

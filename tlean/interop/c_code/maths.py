@@ -14,7 +14,8 @@ _HEADERS = (
     "kernels/special/incomplete.h",
 )
 
-#: What every file begins with. Products are contracted where the functions say so, and only if the processor has the instruction.
+#: What every file begins with. Products are contracted where the functions say so, and only if the processor has the instruction. GCC 12
+#: copies some constant arrays wrongly by AVX-512, unless it has to expect that their elements are written.
 PREAMBLE = """\
 #include <math.h>
 #include <stdint.h>
@@ -38,6 +39,11 @@ PREAMBLE = """\
 #define TL_INLINE static inline __attribute__((unused))
 #else
 #define TL_INLINE static inline
+#endif
+#if defined(__GNUC__) && !defined(__clang__) && defined(__AVX512F__)
+#define TL_TABLE static __attribute__((used))
+#else
+#define TL_TABLE static const
 #endif
 """
 

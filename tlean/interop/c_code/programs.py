@@ -14,6 +14,7 @@ from tlean.dtypes import FLOATS
 from tlean.errors import OptionError, ShapeError
 from tlean.nn.module import Buffer, Module
 from tlean.ops import Spec, get
+from tlean.optim.optimizer import Optimizer
 from tlean.param import Param
 from tlean.programs.captured import Captured
 from tlean.programs.compiled import Traced
@@ -148,7 +149,7 @@ def _gradient(
     elif wrt is None:
         chosen = [k for k, s in enumerate(leaves) if s.dtype in FLOATS]
     else:
-        wanted = {wrt} if isinstance(wrt, int) else set(wrt)
+        wanted = set(wrt) if isinstance(wrt, tuple | list | set | frozenset) else {wrt}
         owner = [k for k, x in enumerate(trees) for _ in range(tree.count(tree.flatten(x)[1]))]
         if any(type(k) is not int or not 0 <= k < len(trees) for k in wanted):
             raise OptionError(f"export_c: wrt must be numbers of arguments from 0 to {len(trees) - 1}, got {wrt!r}")
@@ -164,7 +165,7 @@ def _step(
     result: Exported, trained: Sequence[tuple[int, Param]], fixed: Any, names: dict[int, str], outputs: Sequence[GraphRef], optimizer: Any
 ) -> None:
     g, y = result.graph, _scalar(outputs)
-    if optimizer is None or not trained:
+    if not isinstance(optimizer, Optimizer) or not trained:
         raise OptionError("export_c: a step takes an optimizer=, and a program with parameters that are trained")
     for number, p in fixed:
         g.constants[number] = as_tensor(p._tensor, g.specs[number].dtype)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -39,6 +40,9 @@ _AS_NUMBERS = 4096
 
 _NAME = re.compile(r"[a-z]+\d\w*")
 _DECLARED = re.compile(r"\s*(?:const )?\w+ \*?([vp]\d\w*)(?: = [^;]*;(?: \1 = [^;]*;)*|; \{ .*\})$|\s*\w+ (a\d+)\[\d+\];$")
+
+_LOCAL = re.compile(r"\s*\w+ (a\d+)\[\d+\];$")
+_STORE = re.compile(r"\b(a\d+)\[(?:[^][]|\[[^][]*\])*\] [-+*/|&^]?= ")
 
 _WORDS = re.compile(r"\b(?:T|FMA|FMAD|SQRT|FABS|LEAST|EPS|IS_NAN)\b")
 _DEFINES = re.compile(r"^(?:static|TL_INLINE) [^(]*?(\w+)\(", re.MULTILINE)
@@ -313,7 +317,16 @@ class Writer:
                 continue
             read.update(_NAME.findall(line))
             kept.append(line)
-        return "\n".join(reversed(kept))
+        text = "\n".join(reversed(kept))
+        written = Counter(_STORE.findall(text))
+        # Compilers warn of what is written and not read.
+        mentioned = Counter(_NAME.findall(text))
+        lines = text.split("\n")
+        for k, line in enumerate(lines):
+            declared = _LOCAL.match(line)
+            if declared and mentioned[declared[1]] == 1 + written[declared[1]]:
+                lines[k] += f" (void){declared[1]};"
+        return "\n".join(lines)
 
     def fail(self, condition: str, code: str = "1") -> None:
         """The end of the call with an error, under a condition."""
@@ -331,7 +344,7 @@ def _table(name: str, flat: Any, dtype: str) -> str:
         texts = [f"0x{digits[k : k + n]}" for k in range(0, len(digits), n)]
         head, tail = f"union {{ uint{bits}_t bits[{flat.size}]; {ctype} x[{flat.size}]; }} {name} = {{{{", "}}"
     rows = ",\n    ".join(", ".join(texts[k : k + 8]) for k in range(0, len(texts), 8))
-    return f"static const {head}\n    {rows}\n{tail};\n"
+    return f"TL_TABLE {head}\n    {rows}\n{tail};\n"
 
 
 def _definitions(text: str) -> Iterator[str]:

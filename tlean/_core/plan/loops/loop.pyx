@@ -112,7 +112,7 @@ cdef int run_once(Body* body, void** table) noexcept nogil:
             else:
                 status = other_call(call, operands)
             if status != TL_OK and status != TL_SINGULAR and status != TL_INDEFINITE:
-                return (call.instruction << TL_STATUS_BITS) | (status & TL_STATUS_MASK)
+                return (call.instruction << TL_STATUS_BITS) | (status if 0 < status < TL_STATUS_MASK else TL_STATUS_MASK)
         operands += call.n_operands
         call += 1
     for i in range(body.n_copies):
