@@ -127,6 +127,8 @@ class ModelWriter(Writer):
         made = None if rule is None else rule(self, call)
         if made is not None:
             return [made] if isinstance(made, str) else list(made)
+        if not any(s.size for s in call.outs):
+            return [self.op("Expand", self.like(0, s.dtype), self.ints(*s.shape)) for s in call.outs]
         if record.rules.decompose is None:
             return self._lacking(node)
         try:
