@@ -132,6 +132,28 @@ def test_ops_without_an_operator_of_their_own(name: str, tmp_path: Path) -> None
         assert (a.dtype, a.shape, a.tobytes()) == (c.dtype, c.shape, c.tobytes())
 
 
+def test_random_numbers_have_the_bits_of_a_seed(tmp_path: Path) -> None:
+    """One more input has the seeds that a compiled program takes, in loops too; before opset 18 there is no arithmetic for them."""
+    runtime = pytest.importorskip("onnxruntime", reason="another program that runs the files")
+    x, path = np.ones((5, 7), np.float32), tmp_path / "f.onnx"
+
+    def f(x: Any) -> Any:
+        total, sums = tl.scan(lambda c, v: (c + tl.dropout(v, p=0.5), tl.sum(c)), np.zeros(7, np.float32), x)
+        return tl.dropout(x, p=0.4), tl.dropout(x, p=0.2), total, sums
+
+    made, compiled = tl.onnx.export(f, path, x), tl.jit(f, seed=3)
+    assert made.inputs == ["x", "seeds"]
+    session, back = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"]), tl.onnx.load(path)
+    for call in range(2):
+        want, seeds = [np.asarray(v) for v in compiled(x)], made.seeds(3, call)
+        for a, b, c in zip(want, session.run(None, {"x": x, "seeds": seeds}), back(x, seeds), strict=True):
+            assert a.tobytes() == b.tobytes() == np.asarray(c).tobytes()
+    with pytest.raises(tl.OptionError, match="bernoulli_mask"):
+        tl.onnx.export(f, path, x, opset=17)
+    with pytest.raises(tl.OptionError, match="names seeds are taken"):
+        tl.onnx.export(f, path, x, names=["seeds"])
+
+
 def test_random_programs_run_in_onnxruntime(tmp_path: Path) -> None:
     """The first of the fuzzer's programs that both can run, as another program computes them, and as they were."""
     runtime = pytest.importorskip("onnxruntime", reason="another program that runs the files")

@@ -18,6 +18,8 @@ _RUNNING = ("cumprod", "_running_product", "cummax", "_cummax_index", "cumlogsum
 _LINKED = ("_chain", "_inverse_links", "_neighbours", "_locate", "searchsorted", "gcd", "lcm")
 _WINDOWS = ("_windows", "_windows_adjoint", "_avg_pool_grad", "_max_pool_grad", "_max_pool_gather")
 _SPECIAL = ("erfc", "erfcx", "erfinv", "ndtr", "log_ndtr", "ndtri", "lgamma", "digamma", "polygamma", "betaln", "log1p")
+_RANDOM = ("rand_uniform", "bernoulli_mask", "_rand_normal", "_rand_integers", "_loop_seed")
+_CLOSE = {"float32": {"rtol": 1e-5, "atol": 1e-5}, "float64": {"rtol": 1e-12, "atol": 1e-12}}
 #: Samples of more elements than these take too long here.
 _MOST = 5_000
 
@@ -34,8 +36,8 @@ def _calls(name: str) -> list[tuple[list[np.ndarray | None], dict[str, Any]]]:
     return calls[:12]
 
 
-@pytest.mark.parametrize("name", [*_RUNNING, *_LINKED, *_WINDOWS, *_SPECIAL])
-@pytest.mark.parametrize(("dtype", "opset"), [("float32", 23), ("float64", 17)])
+@pytest.mark.parametrize("name", [*_RUNNING, *_LINKED, *_WINDOWS, *_SPECIAL, *_RANDOM])
+@pytest.mark.parametrize(("dtype", "opset"), [("float32", 23), ("float64", 18)])
 def test_samples(name: str, dtype: str, opset: int, tmp_path: Path) -> None:
     """The good samples, twelve of each."""
     runtime = pytest.importorskip("onnxruntime", reason="another program that runs the files")
@@ -56,10 +58,9 @@ def test_samples(name: str, dtype: str, opset: int, tmp_path: Path) -> None:
         session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         want = [np.asarray(v) for v in tl.tree.flatten(tl.jit(f, seed=0)(*args))[0]]
         read = [np.asarray(v) for v in tl.tree.flatten(tl.onnx.load(path)(*args))[0]]
-        close = {"rtol": 1e-5, "atol": 1e-5} if dtype == "float32" else {"rtol": 1e-12, "atol": 1e-12}
         for a, b, c in zip(want, session.run(None, dict(zip(made.inputs, args, strict=True))), read, strict=True):
             assert (a.dtype, a.shape) == (b.dtype, b.shape)
-            np.testing.assert_allclose(b, a, **close)
+            np.testing.assert_allclose(b, a, **_CLOSE.get(a.dtype.name, {}))
             assert (a.dtype, a.shape, a.tobytes()) == (c.dtype, c.shape, c.tobytes())
         checked += 1
     assert checked
