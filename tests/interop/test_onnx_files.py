@@ -84,6 +84,9 @@ def _at_zero(f: Any) -> Any:
     return lambda x: f(x.at[np.array([0, 2, 0])])
 
 
+_SINGULAR = np.array([[[1, 2, 3], [2, 4, 6], [1, 3, 9]], [[4, 2, 1], [2, 1, 3], [1, 3, 9]]], np.float32)
+
+
 _ODD: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "dropped rows": (lambda x, i: tl.take(x, i, axis=0, mode="drop"), (_data(5, 3), _INDICES)),
     "filled rows": (lambda x, i: tl.take(x, i, axis=1, mode="fill"), (_data(2, 5), _INDICES)),
@@ -113,6 +116,7 @@ _ODD: dict[str, tuple[Any, tuple[Any, ...]]] = {
     ),
     "overflow": (lambda a, b: tl.hypot(a, b), (np.array([3e30, 0, 3], np.float32), np.array([4e30, 0, 4], np.float32))),
     "shifted bits": (lambda a: tl.bitwise_right_shift(a, np.array(2)) + tl.bitwise_left_shift(a, np.array(3)), (np.array([-9, 0, 77]),)),
+    "determinants": (lambda a: (tl.linalg.det(a), *tl.linalg.slogdet(a)), (_SINGULAR,)),
     "any of none": (lambda x: tl.any(x, axis=1), (np.zeros((2, 0), bool),)),
 }  # fmt: skip
 

@@ -20,6 +20,8 @@ _WINDOWS = ("_windows", "_windows_adjoint", "_avg_pool_grad", "_max_pool_grad", 
 _SPECIAL = ("erfc", "erfcx", "erfinv", "ndtr", "log_ndtr", "ndtri", "lgamma", "digamma", "polygamma", "betaln", "log1p")
 _RANDOM = ("rand_uniform", "bernoulli_mask", "_rand_normal", "_rand_integers", "_loop_seed")
 _CLOSE = {"float32": {"rtol": 1e-5, "atol": 1e-5}, "float64": {"rtol": 1e-12, "atol": 1e-12}}
+_MATRICES = ("_linalg_cholesky", "_linalg_solve_triangular", "_linalg_solve", "_linalg_det", "_linalg_logabsdet", "_linalg_sign")
+_FACTORS = ("_linalg_lu", "_linalg_rows", "_linalg_require")
 #: Samples of more elements than these take too long here.
 _MOST = 5_000
 
@@ -36,7 +38,7 @@ def _calls(name: str) -> list[tuple[list[np.ndarray | None], dict[str, Any]]]:
     return calls[:12]
 
 
-@pytest.mark.parametrize("name", [*_RUNNING, *_LINKED, *_WINDOWS, *_SPECIAL, *_RANDOM])
+@pytest.mark.parametrize("name", [*_RUNNING, *_LINKED, *_WINDOWS, *_SPECIAL, *_RANDOM, *_MATRICES, *_FACTORS])
 @pytest.mark.parametrize(("dtype", "opset"), [("float32", 23), ("float64", 18)])
 def test_samples(name: str, dtype: str, opset: int, tmp_path: Path) -> None:
     """The good samples, twelve of each."""

@@ -8,8 +8,8 @@ from typing import Any
 from tlean.ops import Spec
 
 from .model import ModelWriter
+from .repeats import repeated
 from .rules import Call, rule
-from .writer import Node
 
 
 def _any(w: ModelWriter, flags: str) -> str:
@@ -23,21 +23,14 @@ def _greatest_divisor(w: ModelWriter, a: str, b: str, spec: Spec) -> str:
     def rest(b: str) -> str:
         return str(w.op("Not", w.op("Equal", b, zero)))
 
-    flag = Spec((), "bool")
-    names = [w.name() for _ in range(4)]
-
-    def write() -> list[tuple[str, Spec]]:
-        _, _, a, b = names
+    def step(_: str, a: str, b: str) -> list[str]:
         left, one = rest(b), w.like(1, spec.dtype)
         after = w.op("Where", left, w.op("Mod", a, w.op("Where", left, b, one)), zero)
-        return [(_any(w, rest(after)), flag), (w.op("Where", left, b, a), spec), (after, spec)]
+        return [w.op("Where", left, b, a), after]
 
-    first = _any(w, rest(b))
-    part = w._part(list(zip(names, (Spec((), "int64"), flag, spec, spec), strict=True)), write)
-    made = [w.name(), w.name()]
-    w.nodes.append(Node("Loop", ["", first, a, b], made, {"body": part}))
+    made, _ = repeated(w, [(a, spec), (b, spec)], step, again=lambda _, b: _any(w, rest(b)))
     # The smallest number of all has no absolute value, and its rests are below 0.
-    return str(w.op("Abs", made[0]))
+    return str(w.op("Abs", made))
 
 
 @rule("gcd", "lcm")
