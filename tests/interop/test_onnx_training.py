@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import tlean as tl
+from tlean.ops import all_ops
 
 onnx = pytest.importorskip("onnx", reason="files of ONNX are read and written by its package")
 
@@ -90,3 +91,36 @@ def test_a_step_that_is_read_is_differentiated(tmp_path: Path) -> None:
     back = tl.onnx.load(path)
     wanted, found = (tl.grad(lambda w, g=g: tl.sum(tl.sin(g(w))), backend="eager")(weights[0]) for g in (slope, back))
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_gradients_in_loops(tmp_path: Path) -> None:
+    """What an op keeps is of the arrays around the body that reads it."""
+    runtime = pytest.importorskip("onnxruntime", reason="another program that runs the files")
+
+    def f(x: Any) -> Any:
+        y = tl.layer_norm(x, None, None)
+        y = tl.cond(tl.sum(x) > 0.2, lambda: tl.layer_norm(x * 2.0, None, None) + y, lambda: tl.cumprod(y, axis=0))
+        total, rows = tl.scan(lambda c, v: (tl.layer_norm(c + v * y, None, None), tl.max_pool(tl.reshape(c, (1, 4)), (2,))), y, x)
+        return tl.sum(tl.sin(tl.while_loop(lambda c: tl.sum(c * c) < 30.0, lambda c: c * 1.3 + total, total, max_steps=9))) + tl.sum(rows)
+
+    path, slope = tmp_path / "f.onnx", tl.value_and_grad(f)
+    for shift in (1.0, -1.0):
+        x = _normal(4, about=shift)
+        made = tl.onnx.export(slope, path, x)
+        want = [np.asarray(v) for v in tl.jit(slope)(x)]
+        theirs = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"]).run(None, dict(zip(made.inputs, [x], strict=True)))
+        for a, b, c in zip(want, theirs, tl.onnx.load(path)(x), strict=True):
+            np.testing.assert_allclose(b, a, rtol=1e-4, atol=1e-4)
+            assert a.tobytes() == np.asarray(c).tobytes()
+
+
+def test_what_is_refused() -> None:
+    """Nothing else than the documentation says."""
+    from tlean.interop.onnx.writing.kept import KEPT
+    from tlean.interop.onnx.writing.rules import KEEPS, RULES
+
+    lacking = {r.name for r in all_ops() if r.rules.decompose is None and r.name not in RULES and r.loop is None and not r.updates}
+    incomplete = {"_gammainc", "_gammaincinv", "_betainc", "_betaincinv", "_student", "_student_inverse"}
+    matrices = {f"_linalg_{name}" for name in ("eigh", "svd", "qr", "pinv", "expm", "lu_tall", "complement")}
+    assert lacking == incomplete | matrices | {"_rand_log_gamma", "_rand_poisson"}
+    assert {r.name for r in all_ops() if r.residuals} == KEPT.keys() | KEEPS.keys()

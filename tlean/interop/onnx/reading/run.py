@@ -147,7 +147,8 @@ class Run:
         given = iter(inputs)
         operands = tuple(constant(self.ops, next(given)) if p else None for p in present)
         if kept:
-            made = self.ops._record(op, [None if r is None else r.id for r in operands], options)
+            refs = [self.ops._argument(op, n, r) for n, r in zip(op.inputs, operands, strict=True)]
+            made = self.ops._record(op, [None if r is None else r.id for r in refs], options)
             return [GraphRef(self.ops, v) for v in made[len(op.outputs) :]]
         made = self.ops.apply(op.name, operands, options)
         return made if isinstance(made, tuple) else (made,)

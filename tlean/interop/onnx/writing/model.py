@@ -18,7 +18,7 @@ from tlean.ops import Spec
 
 from ...graph_json import plain
 from .kept import kept_parts
-from .rules import DIRECT, RULES, Call
+from .rules import DIRECT, KEEPS, RULES, Call
 from .writer import Body, Node, Writer
 
 _Names = dict[int, str]
@@ -43,12 +43,14 @@ class ModelWriter(Writer):
             where[v] = self.array(value.numpy())
         read = {i for node in graph.nodes for i in node.inputs} | set(graph.outputs)
         for node in graph.nodes:
-            # What is kept that nothing writes is a hint, which its readers do without.
             inputs = ["" if i is None else where.get(i, "") for i in node.inputs]
             where.update(zip(node.outputs, self._node(graph, node, inputs), strict=False))
             kept = node.outputs[len(node.record.outputs) :]
             if not read.isdisjoint(kept) and node.record.loop is None:
-                where.update(zip(kept, self._kept(graph, node, inputs), strict=False))
+                made = self._kept(graph, node, inputs)
+                if len(made) != len(kept):
+                    self.missing.setdefault(f"{node.record.name} (what it keeps for its gradient)")
+                where.update(zip(kept, made, strict=False))
         return ["" if v is None else where.get(v, "") for v in graph.outputs]
 
     def _node(self, graph: Graph, node: GraphNode, inputs: Sequence[str]) -> Sequence[str]:
@@ -100,16 +102,23 @@ class ModelWriter(Writer):
     def _kept(self, graph: Graph, node: GraphNode, inputs: Sequence[str]) -> Sequence[str]:
         # What derivatives read beside the results.
         call = graph.call_of(node)
-        if not call.dtypes.converted:
+        rule = KEEPS.get(node.record.name)
+        parts: Graph | None = None
+        if call.dtypes.converted:
+            whole = conversion(node.record, call.specs, node.options, graph.dtype)
+            parts = None if whole is None else _kept_alone(whole, len(node.record.outputs))
+        elif rule is None:
             parts = kept_parts(call)
-        else:
-            parts = conversion(node.record, call.specs, node.options, graph.dtype)
-            parts = parts if parts is None else _kept_alone(parts, len(node.record.outputs))
-        if parts is None:
-            return []
-        if self.function is not None:
-            return self.graph(parts, inputs)
-        return self._function(node, inputs, True, lambda x: self.graph(parts, x))
+
+        def write(x: Sequence[str]) -> Sequence[str]:
+            if parts is not None:
+                return self.graph(parts, x)
+            outs = [graph.specs[v] for v in node.outputs]
+            return [] if rule is None else [rule(self, Call(node.record, tuple(x), call.specs, outs, node.options))]
+
+        if self.function is not None or (parts is None and rule is None):
+            return write(inputs)
+        return self._function(node, inputs, True, write)
 
     def _is_plain(self, graph: Graph, call: Call) -> bool:
         # Whether the op takes its operands as they are.

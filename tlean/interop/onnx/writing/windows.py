@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .rules import Call, rule
+from .rules import KEEPS, Call, rule
 from .writer import Writer
 
 
@@ -145,6 +145,22 @@ def _avg_pool_grad(w: Writer, c: Call) -> Any:
     (plane, lead), cells = found, math.prod(c.options["kernel"])
     g = w.unsqueeze(w.op("Mul", c.x[0], w.like(1 / cells, c.out.dtype)), len(lead))
     return plane.gathered(w, w.op("Expand", g, w.ints(*lead, cells, *plane.out)), lead, c.out.dtype)
+
+
+def _winning_cells(w: Writer, c: Call) -> str:
+    # The place in the plane of each window's maximum; -1 in the padding.
+    window = {"padding": (0,) * len(c.options["kernel"]), "pad_value": -math.inf, **c.options}
+    d = len(window["kernel"])
+    if not c.out.size:
+        return str(w.op("Expand", w.like(0, "int32"), w.ints(*c.out.shape)))
+    plane, lead = _Plane(c.shape()[-d:], c.out.shape[-d:], window), c.shape()[:-d]
+    won = plane.winners(w, c.x[0], lead, window["pad_value"], c.dtype)
+    numbers = np.pad(np.arange(math.prod(plane.sizes)).reshape(plane.sizes), [(p, p) for p in plane.padding], constant_values=-1)
+    cells = w.op("Where", won, w.array(numbers.reshape(-1)[plane.places], "int32"), w.like(-1, "int32"))
+    return w.reduce("ReduceMax", cells, (len(lead),), False)
+
+
+KEEPS.update(dict.fromkeys(("max_pool", "max_pool2d", "max_pool2d_pad"), _winning_cells))
 
 
 @rule("_max_pool_grad")
