@@ -110,6 +110,8 @@ class Weights:
             # A row with every score blocked: 0/1 rather than 0/0.
             total = ops.where(total, total, ops._full(shape=self.shape, value=1.0))
         self.p: Any = ops.div(e, total)
+        #: Of each score's row: its maximum, and the sum of e^(score − maximum).
+        self.top, self.total = top, total
 
     def select(self, x: Any, otherwise: float) -> Any:
         if self.allowed is None:

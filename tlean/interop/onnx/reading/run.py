@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from tlean.compiler.graph import Graph, GraphRef
 from tlean.errors import DataError, MissingOpError, TleanError
 from tlean.loops import cond, scan, while_loop
-from tlean.ops import OpDef
 
 from .registry import Call, Reader, constant
 from .sizes import DAMAGE, claimed, require_nodes, require_size
 from .small import IN_PARTS, SAME_BITS, WIDE, Small, dtype_name, named, result_dtypes
-from .support import Library, array_of, known_names
+from .support import Library, Own, array_of, known_names
 from .unsigned import UNSIGNED
 
 Values = dict[str, Any]
@@ -74,7 +74,8 @@ class Run:
             return getattr(self, f"_{node.op_type.lower()}")(node, values)
         inputs = [_value(values, n, node.op_type) if n else None for n in node.input]
         record = library.record(node)
-        if record is not None:
+        # What a call keeps exists in plans only: elsewhere it is computed by the function's body.
+        if record is not None and (not record.kept or isinstance(self.ops, Graph)):
             return self._record(record, inputs)
         reader = library.reader(node)
         if reader is not None:
@@ -141,10 +142,14 @@ class Run:
         made = iter(ReferenceEvaluator(model).run(None, {n: np.asarray(x) for n, x in zip(node.input, inputs, strict=True) if n in names}))
         return [np.asarray(next(made)) if n else None for n in node.output]
 
-    def _record(self, record: tuple[OpDef, list[bool], dict[str, Any]], inputs: Sequence[Any]) -> Sequence[Any]:
-        op, present, options = record
+    def _record(self, record: Own, inputs: Sequence[Any]) -> Sequence[Any]:
+        op, present, options, kept = record
         given = iter(inputs)
         operands = tuple(constant(self.ops, next(given)) if p else None for p in present)
+        if kept:
+            refs = [self.ops._argument(op, n, r) for n, r in zip(op.inputs, operands, strict=True)]
+            made = self.ops._record(op, [None if r is None else r.id for r in refs], options)
+            return [GraphRef(self.ops, v) for v in made[len(op.outputs) :]]
         made = self.ops.apply(op.name, operands, options)
         return made if isinstance(made, tuple) else (made,)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,6 +25,15 @@ _DEEPEST = 64
 _READ = _PLAIN | {"ai.onnx.ml", "ai.onnx.preview.training"}
 #: Their values do not depend on the numbers of what they read.
 _SHAPES = frozenset(("Shape", "Size"))
+
+
+class Own(NamedTuple):
+    """A call of an op of this library: which of its inputs are there, its options, and whether it is what the call keeps for gradients."""
+
+    op: OpDef
+    present: list[bool]
+    options: dict[str, Any]
+    kept: bool
 
 
 class Library:
@@ -56,14 +65,15 @@ class Library:
             types[t.name] = self.onnx.helper.make_tensor_type_proto(t.data_type, list(t.dims))
         return types
 
-    def _record(self, function: Any) -> tuple[OpDef, list[bool], dict[str, Any]] | None:
+    def _record(self, function: Any) -> Own | None:
         # The op of this library that a function of a file says it is.
         if function.domain != DOMAIN or not function.doc_string:
             return None
         try:
             text = json.loads(function.doc_string)
             record = get(str(text["op"]))
-            return record, list(map(bool, text["inputs"])), {str(k): parsed(v) for k, v in text["options"].items()}
+            options = {str(k): parsed(v) for k, v in text["options"].items()}
+            return Own(record, list(map(bool, text["inputs"])), options, bool(text.get("kept", False)))
         except (TleanError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
@@ -71,7 +81,7 @@ class Library:
         """What reads a node by itself."""
         return READERS.get(node.op_type) if node.domain in _READ else None
 
-    def record(self, node: Any) -> tuple[OpDef, list[bool], dict[str, Any]] | None:
+    def record(self, node: Any) -> Own | None:
         """The op of this library that a node is."""
         return self._records.get((node.domain, node.op_type))
 

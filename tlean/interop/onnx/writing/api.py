@@ -6,11 +6,15 @@ import os
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from tlean import tree
 from tlean.errors import DataError, OptionError, TleanError
 from tlean.files import replacing
 from tlean.ops import Spec
+from tlean.programs.executable import signed_seed
 from tlean.programs.recorder import name_of
+from tlean.rng import op_seed
 
 from ...tracing import Recorded, recorded, spec_tree
 from ..package import package
@@ -21,6 +25,8 @@ from .model import ModelWriter, refuse
 #: The first of the opsets that programs are written for.
 OLDEST = 17
 _DEFAULT = 18
+#: The input that the seeds of random ops are.
+_SEEDS = "seeds"
 
 
 class Exported(NamedTuple):
@@ -29,11 +35,17 @@ class Exported(NamedTuple):
     Attributes:
         inputs, outputs: the names of the arguments' and the result's leaves.
         fixed: None where the batch may have any size; else why it has not.
+        draws: how many seeds the last input, `seeds`, has: one for each random op.
     """
 
     inputs: list[str]
     outputs: list[str]
     fixed: str | None
+    draws: int = 0
+
+    def seeds(self, seed: int, call: int = 0) -> np.ndarray:
+        """The seeds that `tl.jit(f, seed=seed)` takes at its call number `call`, as the input `seeds` of a file with random ops."""
+        return np.array([signed_seed(op_seed(seed, call * self.draws + k)) for k in range(self.draws)], np.int64)
 
 
 def export(
@@ -50,7 +62,7 @@ def export(
 
     Parameters are initialisers under the names that they have in the model. An op that ONNX has no operator of is a function of the file,
     in terms of the operators that there are; `tl.onnx.load` reads it as the op that it was. A model is written as it is called: in
-    evaluation after `net.eval()`.
+    evaluation after `net.eval()`. A program with random ops has one more input, `seeds`, which `Exported.seeds` makes.
 
     Args:
         f: a program, `f(*args)` or `f(ops, *args)`, or a model.
@@ -89,6 +101,7 @@ def export(
     messages = Messages(opset)
     symbolic = fixed is None
     outputs = ["y"] if len(results) == 1 else [f"y{k}" for k in range(len(results))]
+    draws = _draws(program, leaves)
     ends = [onnx.helper.make_node("Identity", [name], [y]) for (name, _, _), y in zip(results, outputs, strict=True)]
     graph = onnx.helper.make_graph(
         [*messages.nodes(writer.nodes), *ends],
@@ -96,7 +109,8 @@ def export(
         [
             messages.value(n, s, ["batch", *s.shape[1:]] if symbolic and n in batched else s.shape)
             for n, s in zip(inputs, leaves, strict=True)
-        ],
+        ]
+        + [messages.value(_SEEDS, Spec((draws,), "int64"), (draws,)) for _ in range(draws > 0)],
         [messages.value(y, spec, shape) for (_, spec, shape), y in zip(results, outputs, strict=True)],
         [messages.tensor(entry.value.numpy(), entry.name) for entry in program.state]
         + [messages.tensor(value, name) for name, value in writer.arrays.items()],
@@ -110,7 +124,12 @@ def export(
         raise DataError(f"onnx.export: onnx's checker refuses the model: {error}") from None
     with replacing("onnx.export: the target", path) as partial:
         onnx.save_model(model, os.fspath(partial))
-    return Exported(inputs, outputs, fixed)
+    return Exported([*inputs, *([_SEEDS] if draws else [])], outputs, fixed, draws)
+
+
+def _draws(program: Recorded, leaves: Sequence[Spec]) -> int:
+    # How many seeds the program takes.
+    return len(program.graph.inputs) - len(leaves) - len(program.state)
 
 
 def _names(names: Sequence[str] | None, count: int) -> list[str]:
@@ -146,15 +165,14 @@ def _written(
         writer = ModelWriter(opset)
         graph = program.graph
         names = [*inputs, *(entry.name for entry in program.state)]
-        seeds = len(graph.inputs) - len(names)
-        if seeds:
-            refuse(sorted({n.record.name for n in graph.nodes if n.record.random} or {"random numbers"}))
+        names += [writer.op("Gather", _SEEDS, writer.array(k, "int64"), axis=0) for k in range(_draws(program, leaves))]
         made = writer.graph(graph, names)
         refuse(list(writer.missing))
         return writer, [(n, graph.specs[v]) for n, v in zip(made, graph.outputs, strict=True) if v is not None], program
 
     writer, results, program = text(None)
-    taken = {*inputs, *(e.name for e in program.state)} & {*writer.arrays, *(v for n in writer.nodes for v in n.outputs)}
+    taken = {*inputs, *(e.name for e in program.state)} & {_SEEDS} if _draws(program, leaves) else set()
+    taken |= {*inputs, *(e.name for e in program.state)} & {*writer.arrays, *(v for n in writer.nodes for v in n.outputs)}
     if taken:
         raise OptionError(f"onnx.export: the names {', '.join(sorted(taken))} are taken by the file's own values")
     fixed = "no argument has a batch axis" if not batched else None

@@ -85,11 +85,12 @@ def _expm1(w: Writer, c: Call) -> Any:
 
 @rule("log1p")
 def _log1p(w: Writer, c: Call) -> Any:
-    # 2 atanh(x/(2 + x)) keeps the digits near 0.
-    near = w.op("Atanh", w.op("Div", c.x[0], w.op("Add", c.x[0], w.like(2, c.dtype))))
-    small = w.op("Less", w.op("Abs", c.x[0]), w.like(0.25, c.dtype))
-    far = w.op("Log", w.op("Add", c.x[0], w.like(1, c.dtype)))
-    return w.op("Where", small, w.op("Mul", near, w.like(2, c.dtype)), far)
+    # ln u·x/(u − 1) with u = 1 + x, in which the rounding of u cancels.
+    x, one = c.x[0], w.like(1, c.dtype)
+    u = w.op("Add", x, one)
+    log, rest = w.op("Log", u), w.op("Sub", u, one)
+    near = w.op("Where", w.op("Equal", u, one), x, w.op("Div", w.op("Mul", log, x), rest))
+    return w.op("Where", w.op("Equal", rest, x), w.op("Where", w.op("Equal", u, one), x, log), near)
 
 
 @rule("log2", "log10")
@@ -110,17 +111,6 @@ def _hypot(w: Writer, c: Call) -> Any:
     none = w.op("Or", w.op("Equal", large, w.like(0, c.dtype)), w.op("Equal", large, w.like(math.inf, c.dtype)))
     part = w.op("Div", small, w.op("Where", none, one, large))
     return w.op("Where", none, large, w.op("Mul", large, w.op("Sqrt", w.op("Add", w.op("Mul", part, part), one))))
-
-
-@rule("erfc")
-def _erfc(w: Writer, c: Call) -> Any:
-    return w.op("Sub", w.like(1, c.dtype), w.op("Erf", c.x[0]))
-
-
-@rule("ndtr")
-def _ndtr(w: Writer, c: Call) -> Any:
-    e = w.op("Erf", w.op("Mul", c.x[0], w.like(math.sqrt(0.5), c.dtype)))
-    return w.op("Mul", w.op("Add", e, w.like(1, c.dtype)), w.like(0.5, c.dtype))
 
 
 @rule("trunc")

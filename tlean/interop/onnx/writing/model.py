@@ -17,7 +17,8 @@ from tlean.errors import OptionError, TleanError
 from tlean.ops import Spec
 
 from ...graph_json import plain
-from .rules import DIRECT, RULES, Call
+from .kept import kept_parts
+from .rules import DIRECT, KEEPS, RULES, Call
 from .writer import Body, Node, Writer
 
 _Names = dict[int, str]
@@ -40,11 +41,16 @@ class ModelWriter(Writer):
         where: _Names = {v: n for v, n in zip(graph.inputs, names, strict=True) if v is not None}
         for v, value in graph.constants.items():
             where[v] = self.array(value.numpy())
+        read = {i for node in graph.nodes for i in node.inputs} | set(graph.outputs)
         for node in graph.nodes:
             inputs = ["" if i is None else where.get(i, "") for i in node.inputs]
-            if any(i is not None and not n for i, n in zip(node.inputs, inputs, strict=True)):
-                self.missing.setdefault(f"{node.record.name} (it reads what its op keeps for gradients)")
             where.update(zip(node.outputs, self._node(graph, node, inputs), strict=False))
+            kept = node.outputs[len(node.record.outputs) :]
+            if not read.isdisjoint(kept) and node.record.loop is None:
+                made = self._kept(graph, node, inputs)
+                if len(made) != len(kept):
+                    self.missing.setdefault(f"{node.record.name} (what it keeps for its gradient)")
+                where.update(zip(kept, made, strict=False))
         return ["" if v is None else where.get(v, "") for v in graph.outputs]
 
     def _node(self, graph: Graph, node: GraphNode, inputs: Sequence[str]) -> Sequence[str]:
@@ -75,18 +81,44 @@ class ModelWriter(Writer):
             if made is not None and len(self.nodes) == before + 1:
                 return [made] if isinstance(made, str) else made
             del self.nodes[before:]
-        text = json.dumps(
-            {"op": record.name, "inputs": [bool(x) for x in inputs], "options": {k: plain(v) for k, v in node.options.items()}}
-        )
-        arguments = self.open(record.name.strip("_"), inputs, text)
+        return self._function(node, inputs, False, lambda x: self._parts(graph, node, call._replace(x=tuple(x))))
+
+    def _function(self, node: GraphNode, inputs: Sequence[str], kept: bool, write: Any) -> Sequence[str]:
+        # A call of a function that says which op it is, or that it is what a call of that op keeps.
+        name, outputs = node.record.name, len(node.record.outputs)
+        text: dict[str, Any] = {"op": name, "inputs": [bool(x) for x in inputs], "options": {k: plain(v) for k, v in node.options.items()}}
+        if kept:
+            name, text["kept"] = f"{name}_kept", True
+        arguments = self.open(name.strip("_"), inputs, json.dumps(text))
         missing, self.missing = self.missing, {}
-        made = self._parts(graph, node, call._replace(x=tuple(arguments)))
+        made = write(arguments)
         lacking, self.missing = self.missing, missing
         if lacking:
             self.missing |= lacking
             self.abandon()
             return [self.name() for _ in node.outputs]
-        return self.close(made, inputs)
+        return self.close(made if kept else made[:outputs], inputs)
+
+    def _kept(self, graph: Graph, node: GraphNode, inputs: Sequence[str]) -> Sequence[str]:
+        # What derivatives read beside the results.
+        call = graph.call_of(node)
+        rule = KEEPS.get(node.record.name)
+        parts: Graph | None = None
+        if call.dtypes.converted:
+            whole = conversion(node.record, call.specs, node.options, graph.dtype)
+            parts = None if whole is None else _kept_alone(whole, len(node.record.outputs))
+        elif rule is None:
+            parts = kept_parts(call)
+
+        def write(x: Sequence[str]) -> Sequence[str]:
+            if parts is not None:
+                return self.graph(parts, x)
+            outs = [graph.specs[v] for v in node.outputs]
+            return [] if rule is None else [rule(self, Call(node.record, tuple(x), call.specs, outs, node.options))]
+
+        if self.function is not None or (parts is None and rule is None):
+            return write(inputs)
+        return self._function(node, inputs, True, write)
 
     def _is_plain(self, graph: Graph, call: Call) -> bool:
         # Whether the op takes its operands as they are.
@@ -104,6 +136,8 @@ class ModelWriter(Writer):
         made = None if rule is None else rule(self, call)
         if made is not None:
             return [made] if isinstance(made, str) else list(made)
+        if not any(s.size for s in call.outs):
+            return [self.op("Expand", self.like(0, s.dtype), self.ints(*s.shape)) for s in call.outs]
         if record.rules.decompose is None:
             return self._lacking(node)
         try:
@@ -187,6 +221,13 @@ class ModelWriter(Writer):
             return names
 
         return among(0)
+
+
+def _kept_alone(graph: Graph, outputs: int) -> Graph:
+    # A call without its results.
+    graph = graph._copy()
+    graph.outputs = graph.outputs[outputs:]
+    return graph
 
 
 def refuse(missing: Sequence[str]) -> None:

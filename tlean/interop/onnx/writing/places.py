@@ -11,9 +11,6 @@ import numpy as np
 from .rules import Call, rule
 from .writer import Writer
 
-#: Indices whose repetitions are looked for pair by pair, at most.
-_PAIRS = 2048
-
 
 def _numbers(w: Writer, c: Call, k: int) -> str:
     # Indices as int64, in their shape.
@@ -110,17 +107,99 @@ def _place_at(w: Writer, c: Call) -> Any:
     return w.op("Transpose", y, perm=[order.index(k) for k in range(len(shape))])
 
 
+@rule("_locate")
+def _locate(w: Writer, c: Call) -> Any:
+    o, shape = c.options, c.out.shape
+    i = _numbers(w, c, 0)
+    if o["pick"] is not None:
+        last = len(c.shape()) - 1
+        i = w.squeeze(w.slice(i, [o["pick"]], [o["pick"] + 1], [last]), last)
+    zero, size, wrap = (w.like(v, "int64") for v in (0, o["size"], o["wrap"]))
+    if o["mode"] in ("raise", "fill"):
+        i = w.op("Where", w.op("Less", i, zero), w.op("Add", i, wrap), i)
+    outside = w.op("Or", w.op("Less", i, zero), w.op("GreaterOrEqual", i, size))
+    if o["mode"] == "clip":
+        i, outside = w.op("Max", w.op("Min", i, w.op("Sub", size, w.like(1, "int64"))), zero), None
+    along = np.zeros(shape, np.int64)
+    for k, step in enumerate(o["along"]):
+        along = along + step * np.arange(shape[k]).reshape([-1 if k == a else 1 for a in range(len(shape))])
+    y = w.op("Add", w.op("Mul", i, w.like(o["step"], "int64")), w.array(along, "int64"))
+    if c.x[1]:
+        prior = _numbers(w, c, 1)
+        none = w.op("Less", prior, zero)
+        y = w.op("Add", y, prior)
+        outside = none if outside is None else w.op("Or", outside, none)
+    return y if outside is None else w.op("Where", outside, w.like(-1, "int64"), y)
+
+
+class _Groups:
+    # Indices in order, those that name the same entry in the order that they come in.
+    def __init__(self, w: Writer, row: str, n: int) -> None:
+        self.w, self.n = w, n
+        count, own = w.ints(n), w.array(np.arange(n), "int64")
+        keys = w.op("Add", w.op("Mul", row, count), own)
+        keys, self.order = w.op("TopK", keys, count, axis=0, largest=0, sorted=1, outputs=2)
+        rows = w.op("Div", w.op("Sub", keys, self.order), count)
+        same = w.op("Equal", w.slice(rows, [1], [n], [0]), w.slice(rows, [0], [n - 1], [0]))
+        self.same = {"before": self._beside([w.array([False]), same]), "after": self._beside([same, w.array([False])])}
+        self.at = {
+            "before": self._beside([w.slice(self.order, [0], [1], [0]), w.slice(self.order, [0], [n - 1], [0])]),
+            "after": self._beside([w.slice(self.order, [1], [n], [0]), w.slice(self.order, [0], [1], [0])]),
+        }
+
+    def _beside(self, parts: Sequence[str]) -> str:
+        return str(self.w.op("Concat", *parts, axis=0))
+
+    def beside(self, way: str) -> str:
+        """For each index the position of the one before, or after, that names the same entry; -1 for none."""
+        w, none = self.w, self.w.like(-1, "int64")
+        each = w.op("Where", self.same[way], self.at[way], none)
+        return str(w.op("ScatterElements", w.op("Expand", none, w.ints(self.n)), self.order, each, axis=0))
+
+
+@rule("_neighbours")
+def _neighbours(w: Writer, c: Call) -> Any:
+    which, n = c.options["which"], c.out.size
+    if not n:
+        return None
+    row, outside = _places(w, w.reshape(_numbers(w, c, 0), (-1,)), c.options["size"], c.options["mode"])
+    none = w.like(-1, "int64")
+    if outside is not None:
+        row = w.op("Where", outside, none, row)
+    y = _Groups(w, row, n).beside("after" if which in ("next", "last") else "before")
+    if which not in ("previous", "next"):
+        alone = w.op("Less", y, w.like(0, "int64"))
+        y = w.op("Where", alone, w.array(np.arange(n), "int64") if which == "start" else row, none)
+    return y if outside is None else w.op("Where", outside, none, y)
+
+
+@rule("searchsorted")
+def _searchsorted(w: Writer, c: Call) -> Any:
+    # As many as lie before; NaN lies behind all else.
+    a, v, rank = c.x[0], w.unsqueeze(c.x[1], len(c.shape(1))), len(c.shape(1))
+    kind = c.dtype
+    if not c.shape()[0]:
+        return w.op("Expand", w.like(0, "int64"), w.ints(*c.out.shape))
+    if kind == "bool":
+        a, v, kind = w.cast(a, "int32"), w.cast(v, "int32"), "int32"
+    floats = kind.startswith("float")
+    if c.options["side"] == "left":
+        before = w.op("Less", a, v)
+        if floats:
+            before = w.op("Or", before, w.op("And", w.op("IsNaN", v), w.op("Not", w.op("IsNaN", a))))
+    else:
+        before = w.op("LessOrEqual", a, v)
+        before = w.op("Or", before, w.op("IsNaN", v)) if floats else before
+    return w.reduce("ReduceSum", w.cast(before, "int64"), (rank,), False)
+
+
 # Writing ------------------------------------------------------------------------------------------------------------------
 
 
 def _last_alone(w: Writer, at: str, count: int, spare: str) -> str:
     # Of an index that is repeated, all but the last one say the spare row.
-    later = w.array(np.triu(np.ones((count, count), bool), 1))
-    same = w.op("Equal", w.unsqueeze(at, 1), w.unsqueeze(at, 0))
-    again = w.op("ReduceMax", w.cast(w.op("And", same, later), "int32"), axes=[1], keepdims=0) if w.opset < 18 else None
-    if again is None:
-        again = w.op("ReduceMax", w.cast(w.op("And", same, later), "int32"), w.array([1], "int64"), keepdims=0)
-    return w.op("Where", w.cast(again, "bool"), spare, at)
+    again = w.op("GreaterOrEqual", _Groups(w, at, count).beside("after"), w.like(0, "int64"))
+    return str(w.op("Where", again, spare, at))
 
 
 def _scattered(w: Writer, x: str, v: str, i: str, shapes: Sequence[tuple[int, ...]], axis: int | None, mode: str, how: str) -> Any:
@@ -144,8 +223,6 @@ def _scattered(w: Writer, x: str, v: str, i: str, shapes: Sequence[tuple[int, ..
     n = own[a]
     at, outside = _places(w, w.reshape(i, (-1,)), n, mode)
     repeated = how == "set" and count > 1
-    if repeated and count > _PAIRS:
-        return None
     spare = w.ints(n)
     at = at if outside is None else w.op("Where", outside, spare, at)
     at = _last_alone(w, at, count, spare) if repeated else at

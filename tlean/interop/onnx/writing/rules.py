@@ -12,6 +12,9 @@ RULES: dict[str, Callable[[Any, Call], Any]] = {}
 #: The records that are one ONNX operator each, which reads back as that record with the same options.
 DIRECT: set[str] = set()
 
+#: A record's name -> what writes what a call of it keeps for its gradient, where that is no program of ops.
+KEEPS: dict[str, Callable[[Any, Call], str]] = {}
+
 
 class Call(NamedTuple):
     """A call that is to be written: what it reads, "" where an input is absent."""

@@ -111,11 +111,21 @@ def _conv_grad_x(w: Writer, c: Call) -> Any:
 @rule("_conv_grad_w")
 def _conv_grad_w(w: Writer, c: Call) -> Any:
     o, kernel, d = c.options, c.options["kernel"], len(c.options["kernel"])
-    if o["groups"] != 1 or len(c.shape()) != d + 2 or not math.prod(c.shape()) or not math.prod(c.shape(1)):
+    groups = o["groups"]
+    if not math.prod(c.shape()) or not math.prod(c.shape(1)):
         return None
-    # A convolution of x with g as its kernel, batch and channels exchanged, stride and dilation too.
-    turned = [1, 0, *range(2, d + 2)]
-    g, x = (w.op("Transpose", v, perm=turned) for v in c.x)
-    y = w.op("Conv", x, g, strides=list(o["dilation"]), dilations=list(o["stride"]), pads=list(o["padding"]) * 2)
+    # A convolution of x with g as its kernel: images are the channels of each group, stride and dilation are exchanged.
+    g, x = c.x
+    (*n, channels), inside = c.shape(1)[:-d], c.shape(1)[-d:]
+    images = n[0] if n else 1
+    if groups == 1 and n:
+        x = w.op("Transpose", x, perm=[1, 0, *range(2, d + 2)])
+    else:
+        turned = [2, 1, 0, *range(3, d + 3)]
+        x = w.op("Transpose", w.reshape(x, (images, groups, channels // groups, *inside)), perm=turned)
+        x = w.reshape(x, (channels // groups, groups * images, *inside))
+    g = w.op("Transpose", g if n else w.unsqueeze(g, 0), perm=[1, 0, *range(2, d + 2)])
+    strides, dilations = list(o["dilation"]), list(o["stride"])
+    y = w.op("Conv", x, g, strides=strides, dilations=dilations, pads=list(o["padding"]) * 2, group=groups)
     y = w.slice(y, [0] * d, list(kernel), list(range(2, d + 2)))
-    return w.op("Transpose", y, perm=turned)
+    return w.op("Transpose", y, perm=[1, 0, *range(2, d + 2)])

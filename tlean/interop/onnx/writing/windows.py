@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from .rules import Call, rule
+import numpy as np
+
+from .rules import KEEPS, Call, rule
 from .writer import Writer
 
 
@@ -69,22 +70,116 @@ def _pool(w: Writer, c: Call) -> Any:
     return _batched(w, c.x[0], len(c.shape()), len(kernel), write)
 
 
-#: Slices that windows are made of, at most.
-_CELLS = 64
+# Windows as an axis, and their transposes ---------------------------------------------------------------------------------
+
+
+class _Plane:
+    # A plane with its padding as one row: where the cells of each window are, (cells of a window, *windows).
+    def __init__(self, sizes: Sequence[int], out: Sequence[int], o: dict[str, Any]) -> None:
+        self.kernel, self.out, self.sizes, self.padding = o["kernel"], tuple(out), tuple(sizes), o["padding"]
+        self.padded = tuple(n + 2 * p for n, p in zip(sizes, self.padding, strict=True))
+        d = len(self.kernel)
+        cells = np.indices(self.kernel).reshape(d, -1, *[1] * d)
+        windows = np.indices(self.out).reshape(d, 1, *self.out)
+        at = cells + windows * np.reshape(o["stride"], (d, 1, *[1] * d))
+        self.places = np.ravel_multi_index(tuple(at), self.padded)
+        ends = np.reshape(self.padding, (d, 1, *[1] * d))
+        self.inside = ((at >= ends) & (at < ends + np.reshape(sizes, (d, 1, *[1] * d)))).all(0)
+
+    def spread(self, w: Writer, x: str, lead: Sequence[int], pad: str) -> str:
+        """Every window along an axis after the leading ones."""
+        if any(self.padding):
+            x = w.op("Pad", x, w.array([*[0] * len(lead), *self.padding] * 2, "int64"), pad)
+        x = w.reshape(x, (*lead, math.prod(self.padded)))
+        return str(w.op("Gather", x, w.array(self.places, "int64"), axis=len(lead)))
+
+    def gathered(self, w: Writer, g: str, lead: Sequence[int], dtype: str) -> str:
+        """The sum of each cell's copies in the windows."""
+        rows, cells = math.prod(lead), self.places.size
+        g = w.op("Transpose", w.reshape(g, (rows, cells)), perm=[1, 0])
+        zeros = w.op("Expand", w.like(0, dtype), w.ints(math.prod(self.padded), rows))
+        y = w.op("ScatterND", zeros, w.array(self.places.reshape(-1, 1), "int64"), g, reduction="add")
+        y = w.reshape(w.op("Transpose", y, perm=[1, 0]), (*lead, *self.padded))
+        if not any(self.padding):
+            return y
+        axes = list(range(len(lead), len(lead) + len(self.padded)))
+        return w.slice(y, self.padding, [p + n for p, n in zip(self.padding, self.sizes, strict=True)], axes)
+
+    def winners(self, w: Writer, x: str, lead: Sequence[int], pad_value: float, dtype: str) -> str:
+        """Which cell of each window of x is its maximum, the first one or the first NaN; a padded cell of −∞ never is."""
+        each, axis = self.spread(w, x, lead, w.like(pad_value, dtype)), len(lead)
+        rank = w.cast(w.op("Equal", each, w.reduce("ReduceMax", each, (axis,), True)), "int32")
+        rank = w.op("Where", w.op("IsNaN", each), w.like(2, "int32"), rank)
+        if any(self.padding) and pad_value == -math.inf:
+            rank = w.op("Where", w.array(self.inside), rank, w.like(-1, "int32"))
+        first = w.op("ArgMax", rank, axis=axis, keepdims=1)
+        numbers = np.arange(math.prod(self.kernel)).reshape(-1, *[1] * len(self.kernel))
+        return str(w.op("Equal", first, w.array(numbers, "int64")))
+
+
+def _plane(c: Call, sizes: Sequence[int], out: Sequence[int]) -> tuple[_Plane, tuple[int, ...]] | None:
+    # The plane of a call, and the axes before it; None where there is nothing in it.
+    d = len(c.options["kernel"])
+    if not math.prod(c.out.shape) or not math.prod(c.shape()):
+        return None
+    return _Plane(sizes[-d:], out[-d:], c.options), c.out.shape[: len(c.shape()) - d]
 
 
 @rule("_windows")
 def _windows(w: Writer, c: Call) -> Any:
-    o, kernel, shape = c.options, c.options["kernel"], c.shape()
-    d, rank = len(kernel), len(shape)
-    if math.prod(kernel) > _CELLS or not math.prod(c.out.shape):
+    found = _plane(c, c.shape(), c.out.shape)
+    return None if found is None else found[0].spread(w, c.x[0], found[1], w.like(c.options["pad_value"], c.out.dtype))
+
+
+@rule("_windows_adjoint")
+def _windows_adjoint(w: Writer, c: Call) -> Any:
+    found = _plane(c, c.options["in_sizes"], c.shape())
+    return None if found is None else found[0].gathered(w, c.x[0], found[1][:-1], c.out.dtype)
+
+
+@rule("_avg_pool_grad")
+def _avg_pool_grad(w: Writer, c: Call) -> Any:
+    found = _plane(c, c.options["in_sizes"], c.shape())
+    if found is None:
         return None
-    x, out, axes = c.x[0], c.out.shape[-d:], list(range(rank - d, rank))
-    if any(o["padding"]):
-        pads = [*[0] * (rank - d), *o["padding"]] * 2
-        x = w.op("Pad", x, w.array(pads, "int64"), w.like(o["pad_value"], c.out.dtype))
-    cells = []
-    for place in itertools.product(*map(range, kernel)):
-        stops = [p + (n - 1) * s + 1 for p, n, s in zip(place, out, o["stride"], strict=True)]
-        cells.append(w.unsqueeze(w.slice(x, place, stops, axes, o["stride"]), rank - d))
-    return w.op("Concat", *cells, axis=rank - d)
+    (plane, lead), cells = found, math.prod(c.options["kernel"])
+    g = w.unsqueeze(w.op("Mul", c.x[0], w.like(1 / cells, c.out.dtype)), len(lead))
+    return plane.gathered(w, w.op("Expand", g, w.ints(*lead, cells, *plane.out)), lead, c.out.dtype)
+
+
+def _winning_cells(w: Writer, c: Call) -> str:
+    # The place in the plane of each window's maximum; -1 in the padding.
+    window = {"padding": (0,) * len(c.options["kernel"]), "pad_value": -math.inf, **c.options}
+    d = len(window["kernel"])
+    if not c.out.size:
+        return str(w.op("Expand", w.like(0, "int32"), w.ints(*c.out.shape)))
+    plane, lead = _Plane(c.shape()[-d:], c.out.shape[-d:], window), c.shape()[:-d]
+    won = plane.winners(w, c.x[0], lead, window["pad_value"], c.dtype)
+    numbers = np.pad(np.arange(math.prod(plane.sizes)).reshape(plane.sizes), [(p, p) for p in plane.padding], constant_values=-1)
+    cells = w.op("Where", won, w.array(numbers.reshape(-1)[plane.places], "int32"), w.like(-1, "int32"))
+    return w.reduce("ReduceMax", cells, (len(lead),), False)
+
+
+KEEPS.update(dict.fromkeys(("max_pool", "max_pool2d", "max_pool2d_pad"), _winning_cells))
+
+
+@rule("_max_pool_grad")
+def _max_pool_grad(w: Writer, c: Call) -> Any:
+    found = _plane(c, c.shape(1), c.shape())
+    if found is None:
+        return None
+    plane, lead = found
+    won = plane.winners(w, c.x[1], lead, c.options["pad_value"], c.out.dtype)
+    g = w.op("Where", won, w.unsqueeze(c.x[0], len(lead)), w.like(0, c.out.dtype))
+    return plane.gathered(w, g, lead, c.out.dtype)
+
+
+@rule("_max_pool_gather")
+def _max_pool_gather(w: Writer, c: Call) -> Any:
+    found = _plane(c, c.shape(1), c.out.shape)
+    if found is None:
+        return None
+    plane, lead = found
+    zero = w.like(0, c.out.dtype)
+    won = plane.winners(w, c.x[1], lead, c.options["pad_value"], c.out.dtype)
+    return w.reduce("ReduceSum", w.op("Where", won, plane.spread(w, c.x[0], lead, zero), zero), (len(lead),), False)
