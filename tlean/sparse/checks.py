@@ -60,5 +60,5 @@ def sides(who: str, shape: Any) -> tuple[int, int]:
     """Rows and columns. Raises: ShapeError."""
     found = checked_shape(who, shape)
     if len(found) != 2 or min(found) < 0:
-        raise ShapeError(f"{who}: a matrix has two sides of 0 or more, got {found}")
+        raise ShapeError(f"{who}: a matrix must have two sides of 0 or more, got {found}")
     return found[0], found[1]
