@@ -26,7 +26,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help venv build mnist distributed distributed-faults bench-distributed mlp test test-cuda bench-cuda lint types format bench \
-	bench-quick bench-compiled bench-starting bench-isa kernels accuracy docs site cases nests fuzz faults asan tsan mutants parity onnx \
+	bench-quick bench-compiled bench-starting bench-isa kernels accuracy docs site cases nests jax fuzz faults asan tsan mutants parity onnx \
 	wheels wheel-test clean distclean
 
 help:
@@ -49,6 +49,7 @@ help:
 	@echo "make accuracy   the worst error of the vector math over every float32: benchmarks/ACCURACY.md; about a quarter of an hour"
 	@echo "make cases      20,000 calls drawn at random beside NumPy: broadcasting, dtypes, axes, indices; values, gradients, bits"
 	@echo "make nests      2,000 nests of transformations and loops drawn at random beside JAX: values and three derivatives"
+	@echo "make jax        linear algebra, transforms, distributions, differential equations beside JAX: values, first and second derivatives"
 	@echo "make fuzz       10,000 random programs, 20,000 hostile calls, 20,000 damaged files; make faults: no memory, exceptions, long runs"
 	@echo "make asan       tests and fuzzers under AddressSanitizer and UndefinedBehaviorSanitizer; make tsan: threads under ThreadSanitizer"
 	@echo "make mutants    200 faults planted in the compiler, one by one: the tests must find them; make parity: the tests against PyTorch; make onnx: ONNX's node tests"
@@ -170,6 +171,9 @@ cases: build
 
 nests: build $(JAX)
 	$(PY) -m tests.nests --nests 2000 $(ARGS)
+
+jax: build $(JAX)
+	TLEAN_JAX=1 $(PY) -m pytest tests/beside_jax $(ARGS)
 
 fuzz: build
 	$(PY) -m tests.fuzz --programs 10000 --report out/fuzz/report.txt $(ARGS)

@@ -131,3 +131,26 @@ def test_least_squares_of_lower_rank(rng):
         np.testing.assert_allclose(slope[:, 0], [(p - q) / 2e-6 for p, q in sides], rtol=1e-6, atol=1e-8)
         for x in (u @ v, np.zeros((4, 3))):
             assert np.isfinite(np.asarray(tl.grad(f)(x))).all() and np.isfinite(np.asarray(tl.hessian(f)(x))).all()
+
+
+@pytest.mark.parametrize(("shape", "condition"), [((4, 4), 1e10), ((5, 3), 1e4), ((3, 5), 1e4)])
+def test_second_derivatives_of_pinv_of_ill_conditioned_matrices(shape, condition):
+    """Where the rank is full a projector of the rule is 0, and its rounding must not be multiplied by 1/σ⁴."""
+    rng = np.random.default_rng(4)
+    m, n, k = *shape, min(shape)
+    u, v = np.linalg.qr(rng.standard_normal((m, k)))[0], np.linalg.qr(rng.standard_normal((n, k)))[0]
+    x, g = (u * np.geomspace(condition, 1.0, k)) @ v.T, rng.standard_normal((n, m))
+    if m == n:
+        wanted = tl.hessian(lambda x: tl.sum(g * tl.linalg.inv(x)))(x)
+    elif m > n:
+        # (xᵀx)⁻¹xᵀ by the factors of QR, which do not square the condition.
+        wanted = tl.hessian(lambda x: tl.sum(g * tl.linalg.solve_triangular(*reversed_factors(x))))(x)
+    else:
+        wanted = tl.hessian(lambda x: tl.sum(g * tl.linalg.solve_triangular(*reversed_factors(x.T)).T))(x)
+    found = tl.hessian(lambda x: tl.sum(g * tl.linalg.pinv(x)))(x)
+    assert np.linalg.norm(found.numpy() - wanted.numpy()) <= 1e-5 * np.linalg.norm(wanted.numpy())
+
+
+def reversed_factors(x):
+    q, r = tl.linalg.qr(x)
+    return r, q.T

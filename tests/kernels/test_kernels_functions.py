@@ -64,6 +64,7 @@ FUNCTIONS = {
     "atan": (mp.atan, -1e300, 1e300),
     "sinh": (mp.sinh, -700, 700),
     "cosh": (mp.cosh, -700, 700),
+    "tanh": (mp.tanh, -1e300, 1e300),
     "asinh": (mp.asinh, -1e300, 1e300),
     "acosh": (mp.acosh, 1, 1e300),
     "atanh": (mp.atanh, -0.9999999, 0.9999999),

@@ -265,3 +265,38 @@ def test_a_rule_has_the_value_of_its_function():
         tl.jvp(f, (X,), (X,))
     with pytest.raises(tl.OptionError, match="defjvps takes functions"):
         f.defjvps(3.0)
+
+
+def test_defaults_are_part_of_the_program():
+    """An op as the function: what a call leaves out is no array, and rules may leave it out, too."""
+    x, ones = np.arange(3.0), np.ones(3)
+    f = tl.custom_vjp(tl.sum)
+    f.defvjp(lambda x: (tl.sum(x), None), lambda _, g: (2.0 * g * tl.ones(3, dtype="float64"),))
+    assert f(x).item() == tl.jit(f)(x).item() == 3.0 and tl.grad(f)(x).tolist() == (2.0 * ones).tolist()
+    # As JAX has it, with every argument.
+    f.defvjp(lambda x, axis, keepdims: (tl.sum(x, axis, keepdims), None), lambda _, g: (3.0 * g * tl.ones(3, dtype="float64"), None, None))
+    assert tl.grad(f)(x).tolist() == (3.0 * ones).tolist()
+    h = tl.custom_jvp(tl.sum)
+    h.defjvp(lambda primals, tangents: (tl.sum(primals[0]), 5.0 * tl.sum(tangents[0])))
+    assert tl.jvp(h, (x,), (ones,))[1].item() == 15.0 and tl.grad(h)(x).tolist() == (5.0 * ones).tolist()
+    h.defjvps(lambda t, y, *primals: 7.0 * tl.sum(t))
+    assert tl.grad(h)(x).tolist() == (7.0 * ones).tolist()
+    for cotangents in ((), (ones, ones)):
+        f.defvjp(lambda x: (tl.sum(x), None), lambda _, g, made=cotangents: made)
+        with pytest.raises(tl.ShapeError, match="each of the 1 differentiable arguments"):
+            tl.grad(f)(x)
+    with pytest.raises(tl.CallError, match="'name' by keyword alone"):
+        f(x, name="sum")
+
+
+def test_defaults_that_a_call_gives_have_derivatives():
+    @tl.custom_vjp
+    def scaled(x, scale=2.0, mode="plain"):
+        assert mode == "plain"
+        return x * scale
+
+    scaled.defvjp(lambda x, scale, mode: (x * scale, (x, scale)), lambda r, g: (g * r[1], g * r[0], None))
+    x, scale = np.array(3.0), np.array(5.0)
+    assert tl.grad(scaled)(x).item() == 2.0
+    assert [g.item() for g in tl.grad(scaled, argnums=(0, 1))(x, scale)] == [5.0, 3.0]
+    assert tl.grad(lambda s: scaled(3.0, scale=s))(scale).item() == 3.0

@@ -30,6 +30,14 @@ def falling(t, y):
     return -y
 
 
+def falls(q):
+    return -0.5 * tl.sum(q * q)
+
+
+def chain(log_density, x0, draws=2, warmup=2, seed=1, target=0.8, max_depth=3, dense_mass=False):
+    return tl.mcmc.nuts(log_density, x0, draws=draws, warmup=warmup, seed=seed, target=target, max_depth=max_depth, dense_mass=dense_mass)
+
+
 def calls():
     # By title a function and the arguments of a good call.
     special = {
@@ -59,6 +67,25 @@ def calls():
     yield "solvers.odeint", tl.solvers.odeint, (falling, V, np.array([0.0, 1.0]))
     yield "mcmc.split_rhat", tl.mcmc.split_rhat, (np.ones((2, 8)),)
     yield "mcmc.effective_sample_size", tl.mcmc.effective_sample_size, (np.ones((2, 8)),)
+    yield "linalg.block_diag", lambda a, b: tl.linalg.block_diag(a, b), (A, V)
+    matrix, room = tl.sparse.from_dense(A), tl.sparse
+    yield "sparse.CSR", room.CSR, (V, [1, 0], [0, 1, 2], (2, 2))
+    for n, args in {
+        "from_dense": (A,),
+        "from_scipy": (None,),
+        "spmv": (matrix, V),
+        "spmm": (matrix, A),
+        "sparse_solve": (matrix, V),
+    }.items():
+        yield f"sparse.{n}", getattr(room, n), args
+    yield "linalg.sparse_solve", tl.linalg.sparse_solve, (matrix, V)
+    yield "CSR @ x", lambda x: matrix @ x, (V,)
+    yield "x @ CSR", matrix.__rmatmul__, (V,)
+    yield "CSR * x", lambda x: matrix * x, (2.0,)
+    yield "CSR / x", lambda x: matrix / x, (2.0,)
+    yield "sparse.sparse_jacobian", room.sparse_jacobian, (double,)
+    yield "sparse.sparse_hessian", room.sparse_hessian, (square,)
+    yield "mcmc.nuts", chain, (falls, V)
     yield "interp", tl.interp, (V, Z[:3], Z[:3])
     yield "cubic_spline", tl.cubic_spline, (V, Z, Z**2)
 
@@ -118,3 +145,76 @@ def test_truth_is_no_word():
     for wrong in ("a", 2, None, 0.5, [], [True]):
         with pytest.raises(tl.OptionError, match="must be True or False"):
             tl.linalg.svd(A, full_matrices=wrong)
+
+
+def test_random_patterns_are_refused_or_are_matrices():
+    """Rows, columns and sides with some numbers changed: an error, or the matrix that they describe, duplicates and all."""
+    rng, taken = np.random.default_rng(3), 0
+    for _ in range(1500):
+        m, n = (int(v) for v in rng.integers(0, 5, 2))
+        counts = rng.integers(0, 4, m) if n else np.zeros(m, np.int64)
+        indptr, indices = np.concatenate([[0], np.cumsum(counts)]), rng.integers(0, max(n, 1), int(counts.sum()))
+        for array in (indptr, indices):
+            if array.size and rng.random() < 0.3:
+                array[rng.integers(array.size)] = rng.choice([-(2**62), -1, 0, 1, 2, 5, 2**31, 2**62])
+        if rng.random() < 0.3:
+            m, n = (int(v) for v in rng.choice([-1, 0, 1, 2, 3, 4], 2))
+        if rng.random() < 0.2:
+            indices = indices[:-1]
+        data, x = rng.standard_normal(indices.size), rng.standard_normal((max(n, 0), 2))
+        try:
+            a = tl.sparse.CSR(data, indices, indptr, (m, n))
+        except tl.TleanError:
+            continue
+        dense = np.zeros((m, n))
+        np.add.at(dense, (np.repeat(np.arange(m), np.diff(indptr)), indices), data)
+        taken += 1
+        assert np.array_equal(a.todense(), dense) or np.allclose(a.todense(), dense, rtol=0, atol=1e-15)
+        np.testing.assert_allclose(a @ x, dense @ x, rtol=0, atol=1e-13)
+        np.testing.assert_allclose(a.T @ np.ones(m), dense.T @ np.ones(m), rtol=0, atol=1e-13)
+    assert taken > 300
+
+
+def test_random_sparse_systems():
+    pytest.importorskip("scipy")
+    rng = np.random.default_rng(5)
+    for _ in range(60):
+        n = int(rng.integers(1, 6))
+        dense = rng.standard_normal((n, n)) * (rng.random((n, n)) < 0.5)
+        dense[np.diag_indices(n)] += 3.0 * (rng.random(n) < 0.9)
+        b = rng.standard_normal((n, 2) if rng.random() < 0.5 else n)
+        if np.linalg.matrix_rank(dense) < n:
+            with pytest.raises(tl.LinAlgError, match="must not be singular"):
+                tl.sparse.sparse_solve(tl.sparse.from_dense(dense), b)
+        elif np.linalg.cond(dense) < 1e6:
+            np.testing.assert_allclose(
+                tl.sparse.sparse_solve(tl.sparse.from_dense(dense), b), np.linalg.solve(dense, b), rtol=1e-8, atol=1e-9
+            )
+
+
+def test_multiples_of_a_sparse_matrix_are_by_numbers():
+    """A vector would multiply entries in the order they are kept in."""
+    matrix = tl.sparse.from_dense(A)
+    for wrong in (Z, V[:1], matrix):
+        for f in (lambda w: matrix * w, lambda w: matrix / w):
+            with pytest.raises(tl.TleanError):
+                f(wrong)
+    assert (np.array(2.0) * matrix.todense()).tolist() == (matrix * np.array(2.0)).todense().tolist()
+    assert tl.jit(lambda s: (matrix * s).todense())(np.array(2.0)).tolist() == (2.0 * A).tolist()
+
+
+def test_wrong_densities():
+    for wrong in (
+        lambda q: q,
+        lambda q: None,
+        lambda q: "no",
+        lambda q: tl.sum(q) > 0,
+        lambda q: {"a": tl.sum(q)},
+        lambda q: (tl.sum(q), 1),
+    ):
+        with pytest.raises(tl.TleanError):
+            chain(wrong, V)
+    for point in (np.array([1, 2]), np.array([True]), [], (), {}, None):
+        with pytest.raises(tl.TleanError):
+            chain(lambda q: tl.sum(tl.stack(tl.tree.flatten(q)[0])) if tl.tree.flatten(q)[0] else 0.0, point)
+    assert not np.isfinite(chain(lambda q: tl.sum(q) * np.nan, V).log_density.numpy()).any()

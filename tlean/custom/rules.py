@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -94,11 +95,13 @@ class CustomFunction(DerivedProgram):
                 raise OptionError(f"{self._name}: defjvps takes functions, and None for zero, got {type(rule).__name__}")
 
         def whole(primals: Any, tangents: Any) -> Any:
-            if len(rules) != len(primals):
+            # Defaults at the end have no tangents, and need no rules.
+            count = len(primals) - next((n for n, t in enumerate(reversed(tangents)) if t is not None), len(primals))
+            if not count <= len(rules) <= len(primals):
                 raise OptionError(f"{self._name}: defjvps needs a rule for each of the {len(primals)} arguments, got {len(rules)}")
             y = self(*primals)
             total = None
-            for rule, t in zip(rules, tangents, strict=True):
+            for rule, t in zip(rules, tangents, strict=False):
                 if rule is not None and t is not None:
                     part = rule(t, y, *primals)
                     total = part if total is None else tree.map(lambda a, b: a + b, total, part)
@@ -114,7 +117,7 @@ class CustomFunction(DerivedProgram):
     def _recorded(self, graph: Graph, *args: Any) -> Any:
         if self._bwd is None and self._jvp is None:
             raise OptionError(f"{self._name}: {self.__name__} has no rule for its derivatives; call its defvjp(fwd, bwd) or defjvp(rule)")
-        fixed = {k for k in self._statics.places(len(args)) if not _holds_arrays(args[k])}  # type: ignore[union-attr]
+        fixed = self._statics.parts(args)  # type: ignore[union-attr]
         leaves, form = tree.flatten(tuple([a for k, a in enumerate(args) if k not in fixed]))
         refs: list[Any] = [graph.ref(x) for x in leaves]
         body = BodyGraph(self._name, innermost(graph))
@@ -168,6 +171,15 @@ class _Fixed:
             raise OptionError(f"{name}: nondiff_argnums must be an int or several, got {argnums!r}")
         self.numbers = tuple(given)
 
+    @functools.cached_property
+    def _defaults(self) -> dict[int, Any]:
+        # By the number of the argument; those that cannot be compared are arguments like others.
+        try:
+            parameters = list(inspect.signature(self._recorder.__wrapped__).parameters.values())[bool(self._recorder.with_ops) :]
+        except (TypeError, ValueError):
+            return {}
+        return {k: p.default for k, p in enumerate(parameters) if p.default is not p.empty and isinstance(p.default, Hashable)}
+
     def __bool__(self) -> bool:
         # Each call comes here, for its keyword arguments.
         return True
@@ -182,9 +194,13 @@ class _Fixed:
     def mark(self, args: tuple[Any, ...], keywords: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The arguments of a call by position, with those that are part of the program as `Static`."""
         args = self._in_order(args, keywords)
-        places = self.places(len(args))
-        marked = [Static(a, f"{self._name}: argument {k}") if k in places and not _holds_arrays(a) else a for k, a in enumerate(args)]
-        return tuple(marked), {}
+        parts = self.parts(args)
+        return tuple([Static(a, f"{self._name}: argument {k}") if k in parts else a for k, a in enumerate(args)]), {}
+
+    def parts(self, args: tuple[Any, ...]) -> set[int]:
+        """The numbers of the arguments that are part of the program: these, and defaults that a call leaves as they are; no arrays."""
+        places = self.places(len(args)) | {k for k, d in self._defaults.items() if k < len(args) and args[k] is d}
+        return {k for k in places if not _holds_arrays(args[k])}
 
     def _in_order(self, args: tuple[Any, ...], keywords: Mapping[str, Any]) -> tuple[Any, ...]:
         self._recorder.positional(len(args), keywords)
@@ -195,9 +211,10 @@ class _Fixed:
             if not keywords:
                 return args
             raise CallError(f"{self._name}: {self._recorder.shown()} does not take these arguments: {error}") from None
+        named = [n for n in bound.kwargs if n in keywords]
+        if named:
+            raise CallError(f"{self._name}: arguments must have a place by position, got {named[0]!r} by keyword alone")
         bound.apply_defaults()
-        if bound.kwargs:
-            raise CallError(f"{self._name}: arguments must have a place by position, got {next(iter(bound.kwargs))!r} by keyword alone")
         return bound.args[len(first) :]
 
 
@@ -246,6 +263,10 @@ class _Call:
         self.count = len(body.inputs) - len(closed)
         fixed = owner._statics.places(signature.count)  # type: ignore[union-attr]
         self.nondiff, self.diff = sorted(fixed), [k for k in range(signature.count) if k not in fixed]
+        #: Of the differentiable ones those that are no defaults.
+        self.arrays = [k for k in self.diff if k not in signature.fixed]
+        #: How many defaults end the arguments: a rule may leave them out.
+        self.spare = next((n for n, k in enumerate(reversed(range(signature.count))) if k in fixed or k not in signature.fixed), 0)
         numbers = [k for k in range(signature.count) if k not in signature.fixed]
         arguments = [k for k, part in zip(numbers, signature.form[2], strict=True) for _ in range(tree.count(part))]
         #: Which inputs belong to the differentiable arguments.
@@ -294,7 +315,8 @@ class _Call:
     def _pulled(self, graph: Graph, gs: Sequence[Any], ys: Sequence[GraphRef], xs: Sequence[GraphRef]) -> Sequence[Any]:
         args, nondiff, diff = self._apart(xs)
         if self.bwd is not None and self.fwd is not None:
-            value, residuals = self._pair(self.fwd, self._run(self.fwd, graph, *args), "value, residuals")
+            taken = args if self.fwd.accepts(len(args)) else args[: len(args) - self.spare]
+            value, residuals = self._pair(self.fwd, self._run(self.fwd, graph, *taken), "value, residuals")
             self._check_value(self.fwd, value, ys)
             g = tree.dual(tree.unflatten(self.outer, with_zeros(graph, gs, ys)))
             found = self._cotangents(graph, tree.dual(self._run(self.bwd, graph, *nondiff, residuals, g)), diff)
@@ -314,11 +336,15 @@ class _Call:
         # For each array among the differentiable arguments.
         assert self.bwd is not None
         name = self.bwd.name
-        if not isinstance(made, tuple | list) or len(made) != len(diff):
+        if not isinstance(made, tuple | list) or len(made) not in (len(diff), len(diff) - self.spare):
             got = len(made) if isinstance(made, tuple | list) else type(made).__name__
-            raise ShapeError(f"{name} must return a tuple with a cotangent for each of the {len(diff)} differentiable arguments, got {got}")
+            raise ShapeError(
+                f"{name} must return a tuple with a cotangent for each of the {len(diff) - self.spare} differentiable arguments, got {got}"
+            )
         result: list[GraphRef | None] = []
-        for cotangent, argument in zip(made, diff, strict=True):
+        for k, cotangent, argument in zip(self.diff, made, diff, strict=False):
+            if k in self.signature.fixed:
+                continue
             wanted, form = tree.flatten(argument)
             leaves = _spread(f"{name} must return a cotangent like its argument", cotangent, form)
             for g, x in zip(leaves, wanted, strict=True):
@@ -343,7 +369,9 @@ class _Call:
     ) -> list[GraphRef | None]:
         # What the rule makes of tangents of the arrays among the differentiable arguments.
         assert self.jvp is not None
-        tangents = tree.unflatten(tree.flatten(tuple(diff))[1], units)
+        args = dict(zip(self.diff, diff, strict=True))
+        moved = tree.unflatten(tree.flatten(tuple([args[k] for k in self.arrays]))[1], units)
+        tangents = tuple([moved[self.arrays.index(k)] if k in self.arrays else None for k in self.diff])
         made = self._pair(self.jvp, self._run(self.jvp, graph, *nondiff, tuple(diff), tangents), "value, tangent of the value")
         self._check_value(self.jvp, made[0], ys)
         leaves = _spread(f"{self.jvp.name} must return a tangent like the value", made[1], self.outer)
@@ -398,7 +426,8 @@ def custom_vjp(f: Callable[..., Any], nondiff_argnums: Any = ()) -> CustomFuncti
         nondiff_argnums: the number of an argument, or several, without a derivative. What is no array there is part of the program:
             hashable, as a number or a function is.
 
-    Returns: a program that is called as f is; keyword arguments find their place by the signature of f.
+    Returns: a program that is called as f is; keyword arguments find their place by the signature of f. Defaults that a call leaves out are
+        part of the program: rules may take them, and give None for them, or leave them out at the end.
     Raises: OptionError for what is no function; when called, OptionError without a rule. When differentiated, ShapeError, DTypeError for
         what does not fit; OptionError for a derivative with respect to something that f captures.
 

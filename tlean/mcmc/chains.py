@@ -11,9 +11,12 @@ from tlean.errors import DTypeError, ShapeError
 
 def _numbers(name: str, x: Any) -> np.ndarray:
     try:
-        return np.asarray(x, dtype=np.float64)
+        array = np.asarray(x)
+        if array.dtype.kind not in "biuf":
+            raise TypeError
     except (TypeError, ValueError):
         raise DTypeError(f"{name}: x must be an array of numbers, got {type(x).__name__}") from None
+    return array.astype(np.float64)
 
 
 def _halves(name: str, x: Any) -> np.ndarray:

@@ -82,6 +82,10 @@ class Recorder:
             return str(error)
         return None
 
+    def accepts(self, count: int) -> bool:
+        """Whether the function takes so many arguments, as far as that is known."""
+        return self._refusal(count + bool(self.with_ops), {}) is None
+
     def positional(self, count: int, keywords: Mapping[str, Any]) -> list[str]:
         """The names of the parameters that take a call's arguments by position; empty where they are not known.
 

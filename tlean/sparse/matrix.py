@@ -9,9 +9,9 @@ import numpy as np
 import tlean.functions as F
 from tlean import tree
 from tlean._core.array import as_tensor
-from tlean.arguments import is_reference
 from tlean.errors import ShapeError
 
+from .checks import number, operand
 from .host import scipy
 from .pattern import Pattern
 from .products import product
@@ -28,7 +28,7 @@ class CSR:
         indptr: `(rows + 1,)`, where each row begins.
         shape: rows and columns.
 
-    Raises: ShapeError, OptionError for arrays that describe no such matrix.
+    Raises: ShapeError, DTypeError, OptionError for arrays that describe no such matrix.
 
     Example:
         >>> a = tl.sparse.CSR(np.array([2.0, 3.0]), [1, 0], [0, 1, 2], (2, 2))
@@ -41,7 +41,7 @@ class CSR:
 
     def __init__(self, data: Any, indices: Any, indptr: Any, shape: tuple[int, int]) -> None:
         self.pattern: Pattern = Pattern(indices, indptr, shape)
-        self.data: Any = data if is_reference(data) or hasattr(data, "dtype") else np.asarray(data)
+        self.data: Any = operand("CSR: data", data)
         if tuple(self.data.shape) != (self.pattern.count,):
             raise ShapeError(f"CSR: data must have one number for each of {self.pattern.count} columns, got shape {tuple(self.data.shape)}")
 
@@ -88,19 +88,19 @@ class CSR:
         return CSR.of(self.pattern.transposed, F.take(self.data, self.pattern.order))
 
     def __matmul__(self, x: Any) -> Any:
-        return product(self.pattern, self.data, x if hasattr(x, "shape") else np.asarray(x))
+        return product(self.pattern, self.data, operand("a sparse matrix's operand", x))
 
     def __rmatmul__(self, x: Any) -> Any:
-        x = x if hasattr(x, "shape") else np.asarray(x)
+        x = operand("a sparse matrix's operand", x)
         return self.T @ x if len(x.shape) == 1 else F.swapaxes(self.T @ F.swapaxes(x, 0, 1), 0, 1)
 
     def __mul__(self, factor: Any) -> CSR:
-        return CSR.of(self.pattern, self.data * factor)
+        return CSR.of(self.pattern, self.data * number("a multiple of a sparse matrix: the factor", factor))
 
     __rmul__ = __mul__
 
     def __truediv__(self, factor: Any) -> CSR:
-        return CSR.of(self.pattern, self.data / factor)
+        return CSR.of(self.pattern, self.data / number("a quotient of a sparse matrix: the divisor", factor))
 
     def __neg__(self) -> CSR:
         return CSR.of(self.pattern, -self.data)
@@ -145,9 +145,9 @@ def from_dense(matrix: Any) -> CSR:
     Args:
         matrix: an array with two axes.
 
-    Raises: ShapeError for another number of axes.
+    Raises: ShapeError for another number of axes, DTypeError for what holds no numbers.
     """
-    array = np.asarray(matrix)
+    array = np.asarray(operand("from_dense: matrix", matrix))
     if array.ndim != 2:
         raise ShapeError(f"from_dense: matrix must have two axes, got shape {array.shape}")
     rows, columns = np.nonzero(array)

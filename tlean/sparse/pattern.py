@@ -9,6 +9,8 @@ import numpy as np
 
 from tlean.errors import OptionError, ShapeError
 
+from .checks import integers, sides
+
 
 class Pattern:
     """The places of the entries of a matrix, row by row; equal where the places are.
@@ -18,15 +20,15 @@ class Pattern:
         indptr: where each row begins among them, and where the last one ends.
         shape: rows and columns.
 
-    Raises: ShapeError, OptionError for arrays that describe no such matrix.
+    Raises: ShapeError, DTypeError, OptionError for arrays that describe no such matrix.
     """
 
     def __init__(self, indices: Any, indptr: Any, shape: tuple[int, int]) -> None:
-        self.shape: tuple[int, int] = (int(shape[0]), int(shape[1]))
-        self.indices: np.ndarray = np.array(indices, dtype=np.int64)
-        self.indptr: np.ndarray = np.array(indptr, dtype=np.int64)
+        self.shape: tuple[int, int] = sides("CSR", shape)
+        self.indices: np.ndarray = integers("CSR: indices", indices)
+        self.indptr: np.ndarray = integers("CSR: indptr", indptr)
         self.indices.flags.writeable = self.indptr.flags.writeable = False
-        if self.indices.ndim != 1 or self.indptr.shape != (self.shape[0] + 1,):
+        if self.indptr.shape != (self.shape[0] + 1,):
             raise ShapeError(f"CSR: indptr must have {self.shape[0] + 1} entries for {self.shape[0]} rows, got shape {self.indptr.shape}")
         ends = self.indptr[0] == 0 and self.indptr[-1] == self.indices.size and bool((np.diff(self.indptr) >= 0).all())
         if not ends:

@@ -7,6 +7,7 @@ from typing import Any
 import tlean.functions as F
 from tlean.errors import ShapeError
 
+from .checks import matrix, operand
 from .pattern import Pattern
 
 
@@ -33,12 +34,13 @@ def spmv(a: Any, x: Any) -> Any:
         x: `(n,)`.
 
     Returns: `(m,)`.
-    Raises: ShapeError where x has another shape.
+    Raises: ShapeError where x has another shape, OptionError and DTypeError for what is no matrix and no array.
 
     Example:
         >>> tl.sparse.spmv(tl.sparse.from_dense([[0.0, 2.0], [3.0, 0.0]]), np.array([1.0, 10.0])).tolist()
         [20.0, 3.0]
     """
+    a, x = matrix("spmv", a), operand("spmv: x", x)
     if len(x.shape) != 1:
         raise ShapeError(f"spmv: x must be a vector, got shape {tuple(x.shape)}")
     return a @ x
@@ -52,8 +54,9 @@ def spmm(a: Any, x: Any) -> Any:
         x: `(n, k)`.
 
     Returns: `(m, k)`.
-    Raises: ShapeError where x has another shape.
+    Raises: ShapeError where x has another shape, OptionError and DTypeError for what is no matrix and no array.
     """
+    a, x = matrix("spmm", a), operand("spmm: x", x)
     if len(x.shape) != 2:
         raise ShapeError(f"spmm: x must be a matrix, got shape {tuple(x.shape)}")
     return a @ x

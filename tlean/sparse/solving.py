@@ -11,6 +11,7 @@ import tlean.functions as F
 from tlean.custom import custom_op, custom_vjp
 from tlean.errors import LinAlgError, ShapeError
 
+from .checks import matrix, operand
 from .host import scipy
 from .pattern import Pattern
 from .products import product
@@ -24,15 +25,16 @@ def sparse_solve(a: Any, b: Any) -> Any:
         b: `(n,)` or `(n, k)`.
 
     Returns: as b.
-    Raises: ShapeError for shapes that do not fit, LinAlgError for a singular matrix, OptionError where SciPy is not installed.
+    Raises: ShapeError for shapes that do not fit, LinAlgError for a singular matrix, OptionError for what is no such
+        matrix and where SciPy is not installed, DTypeError for what holds no numbers.
 
     Example:
         >>> tl.sparse.sparse_solve(tl.sparse.from_dense([[2.0, 0.0], [1.0, 4.0]]), np.array([2.0, 9.0])).tolist()
         [1.0, 2.0]
     """
+    a, b = matrix("sparse_solve", a), operand("sparse_solve: b", b)
     if a.shape[0] != a.shape[1]:
         raise ShapeError(f"sparse_solve: a must be square, got shape {a.shape}")
-    b = b if hasattr(b, "shape") else np.asarray(b)
     if len(b.shape) not in (1, 2) or b.shape[0] != a.shape[0]:
         raise ShapeError(f"sparse_solve: b must have {a.shape[0]} rows, got shape {tuple(b.shape)}")
     scipy("sparse.linalg")

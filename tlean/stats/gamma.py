@@ -7,7 +7,7 @@ from typing import Any
 import tlean.functions as F
 
 from ..arguments.literals import FloatName
-from .values import KNOWN, POSITIVE, gamma_entropy, joint, log_share, needs, within
+from .values import AT_LEAST_0, KNOWN, POSITIVE, gamma_entropy, joint, log_share, needs, within
 
 __all__ = ["cdf", "entropy", "isf", "logcdf", "logpdf", "logsf", "mean", "pdf", "ppf", "rvs", "sf", "var"]
 
@@ -35,11 +35,12 @@ def pdf(x: Any, a: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     return F.exp(logpdf(x, a, loc, scale))
 
 
+@needs(scale=AT_LEAST_0)
 def rvs(a: Any, loc: Any = 0.0, scale: Any = 1.0, shape: Any = None, seed: Any = None, dtype: FloatName | None = None) -> Any:
     """Random numbers; their gradient goes to every parameter.
 
     Args:
-        a, loc, scale: numbers or arrays that broadcast.
+        a, loc, scale: numbers or arrays that broadcast; NaN where a scale is below 0.
         shape: of the result; None is that to which the parameters broadcast.
         seed: an integer or None, as in `tl.random`.
         dtype: of the result; None is the parameters'.

@@ -7,7 +7,7 @@ from typing import Any
 import tlean.functions as F
 
 from ..arguments.literals import FloatName
-from .values import HALF_LOG_2PI, KNOWN, POSITIVE, joint, needs, spread
+from .values import AT_LEAST_0, HALF_LOG_2PI, KNOWN, POSITIVE, joint, needs, spread
 
 __all__ = ["cdf", "entropy", "isf", "logcdf", "logpdf", "logsf", "mean", "pdf", "ppf", "rvs", "sf", "var"]
 
@@ -92,11 +92,12 @@ def ppf(q: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     return loc + scale * F.ndtri(q)
 
 
+@needs(scale=AT_LEAST_0)
 def rvs(loc: Any = 0.0, scale: Any = 1.0, shape: Any = None, seed: Any = None, dtype: FloatName | None = None) -> Any:
     """Random numbers; their gradient goes to `loc` and `scale`.
 
     Args:
-        loc, scale: numbers or arrays that broadcast.
+        loc, scale: numbers or arrays that broadcast; NaN where a scale is below 0.
         shape: of the result; None is that to which the parameters broadcast.
         seed: an integer or None, as in `tl.random`.
         dtype: of the result; None is the parameters'.

@@ -8,7 +8,7 @@ from typing import Any
 import tlean.functions as F
 
 from ..arguments.literals import FloatName
-from .values import HALF_LOG_2PI, KNOWN, POSITIVE, float_of, joint, log_share, needs, spread
+from .values import AT_LEAST_0, HALF_LOG_2PI, KNOWN, POSITIVE, float_of, joint, log_share, needs, spread
 
 __all__ = ["cdf", "entropy", "isf", "logcdf", "logpdf", "logsf", "mean", "pdf", "ppf", "rvs", "sf", "var"]
 
@@ -39,11 +39,12 @@ def pdf(x: Any, df: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     return F.exp(logpdf(x, df, loc, scale))
 
 
+@needs(scale=AT_LEAST_0)
 def rvs(df: Any, loc: Any = 0.0, scale: Any = 1.0, shape: Any = None, seed: Any = None, dtype: FloatName | None = None) -> Any:
     """Random numbers: a normal number over the root of a gamma number of mean 1; their gradient goes to every parameter.
 
     Args:
-        df, loc, scale: numbers or arrays that broadcast.
+        df, loc, scale: numbers or arrays that broadcast; NaN where a scale is below 0.
         shape: of the result; None is that to which the parameters broadcast.
         seed: an integer or None, as in `tl.random`.
         dtype: of the result; None is the parameters'.
@@ -53,7 +54,8 @@ def rvs(df: Any, loc: Any = 0.0, scale: Any = 1.0, shape: Any = None, seed: Any 
         df, loc, scale = (F.astype(v, dtype) for v in (df, loc, scale))
     if shape is None:
         shape = tuple((df + loc + scale).shape)
-    half = 0.5 * df
+    # An op, eagerly too: a NumPy scalar would divide by its reciprocal.
+    half = F.scale(df, 0.5)
     chi = F.random_gamma(half, shape, seed=seed) / half
     # Its own stream: two ops of one seed would draw the same words.
     normal = F.random_normal(shape, seed=None if seed is None else seed + _STREAM, dtype=float_of(df))

@@ -68,7 +68,7 @@ static ld log_gamma(ld x) {
 #define OTHER(text, value) if (!strcmp(name, text)) { for (long i = 0; i < n; i++) error[i] = (double)((ld)found[i] - (value)); return 1; }
 
 int reference(const char *name, const double *x, const double *found, long n, double *error) {
-    ONE(cbrt) ONE(exp2) ONE(log2) ONE(log10) ONE(tan) ONE(asin) ONE(acos) ONE(atan) ONE(sinh) ONE(cosh) ONE(asinh) ONE(acosh) ONE(atanh)
+    ONE(cbrt) ONE(exp2) ONE(log2) ONE(log10) ONE(tan) ONE(asin) ONE(acos) ONE(atan) ONE(sinh) ONE(cosh) ONE(tanh) ONE(asinh) ONE(acosh) ONE(atanh)
     ONE(erfc)
     OTHER("erfcx", erfcx(x[i])) OTHER("erfinv", erf_inverse(x[i], found[i])) OTHER("ndtr", lower_tail(x[i]))
     OTHER("log_ndtr", log_of_lower_tail(x[i])) OTHER("ndtri", quantile(x[i], found[i])) OTHER("digamma", digamma(x[i]))

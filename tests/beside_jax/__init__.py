@@ -1,0 +1,1 @@
+"""Scientific functions beside JAX: values, first and second derivatives."""
