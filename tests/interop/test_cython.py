@@ -21,6 +21,7 @@ import pytest
 
 import tlean as tl
 from tlean._core.table import ISA, ISAS, KERNELS
+from tlean.ops import registry
 from tlean.testing import check_op
 
 pytest.importorskip("Cython", reason="other projects are built with Cython")
@@ -52,6 +53,15 @@ def shipped() -> list[str]:
     patterns = [(package, p) for package, ps in tomls["tool"]["setuptools"]["package-data"].items() for p in ps if p.endswith(".pxd")]
     files = {f for package, p in patterns for f in (ROOT / package.replace(".", "/")).glob(p)}
     return sorted(str(f.relative_to(ROOT).with_suffix("")).replace("/", ".") for f in files if f.stem != "__init__")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _ops_go_with_the_module():
+    """What the guests register is theirs alone: other tests walk all ops."""
+    before = set(registry._OPS)
+    yield
+    for name in set(registry._OPS) - before:
+        del registry._OPS[name]
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,7 @@ def get_include() -> str:
     """The folder of `tlean.h`, for a compiler's include directories.
 
     Example:
+        >>> from pathlib import Path
         >>> Path(tl.get_include(), "tlean.h").exists()
         True
     """
@@ -65,7 +66,7 @@ def _chosen(what: str, table: Mapping[str, Any]) -> dict[str, int]:
     if any(isinstance(entry, Mapping) for entry in table.values()):
         unknown = [key for key in table if key not in ISAS]
         if unknown:
-            raise OptionError(f"register_kernels: an instruction set is one of {', '.join(ISAS)}, got {unknown[0]!r}")
+            raise OptionError(f"register_kernels: an instruction set must be one of {', '.join(ISAS)}, got {unknown[0]!r}")
         usable = [isa for isa in ISAS[ISAS.index(ISA) :] if isa in table]
         if not usable:
             raise OptionError(f"register_kernels: {what} for {ISA} or a lesser instruction set are needed, got {', '.join(table)}")
@@ -78,7 +79,7 @@ def _chosen(what: str, table: Mapping[str, Any]) -> dict[str, int]:
     for name, address in table.items():
         kernel, colon, suffix = name.partition(":") if isinstance(name, str) else ("", "", "")
         if not (kernel.isidentifier() and colon and suffix in SUFFIX.values()):
-            raise OptionError(f"register_kernels: a name is '<kernel>:<{'|'.join(SUFFIX.values())}>', got {name!r}")
+            raise OptionError(f"register_kernels: a name must be '<kernel>:<{'|'.join(SUFFIX.values())}>', got {name!r}")
         if type(address) is not int or not 0 < address < 1 << 64:
             raise OptionError(f"register_kernels: {name!r} must be the address of a function, got {address!r}")
     return dict(table)

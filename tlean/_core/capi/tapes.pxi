@@ -9,7 +9,7 @@ cdef object array_new(int dtype, int ndim, const Py_ssize_t* shape, void** data)
 cdef AnyTensor fresh_array(int dtype, int ndim, const Py_ssize_t* shape):
     cdef int k
     if not 0 <= dtype <= TL_BOOL:
-        raise_error("DTypeError", f"a dtype must be one of TL_F32 … TL_BOOL, got {dtype}")
+        raise_error("DTypeError", f"a dtype must be one of TL_F32 to TL_BOOL, got {dtype}")
     info = intern_shape(tuple([shape[k] for k in range(ndim)]))
     return tensor_from_buffer(buffer_new(info.size * itemsize_of(dtype)), info, dtype)
 
@@ -106,7 +106,7 @@ cdef object record_on(
     if not isinstance(name, str):
         raise_error("OptionError", f"the name of a node must be a text, got {type(name).__name__}")
     if not isinstance(inputs, tuple) or len(inputs) > TL_MOST_NODE_INPUTS:
-        raise_error("NodeError", f"{name}: the inputs are a tuple of at most {TL_MOST_NODE_INPUTS} references or ids, got {inputs!r}")
+        raise_error("NodeError", f"{name}: the inputs must be a tuple of at most {TL_MOST_NODE_INPUTS} references or ids, got {inputs!r}")
     if forward == NULL:
         raise_error("OptionError", f"{name}: a node needs a forward function")
     ops = <EagerCore>tape
