@@ -36,9 +36,11 @@ def register_kernels(kernels: Mapping[str, Any], *, abi: int, loops: Mapping[str
         loops: for kernels that work element by element, likewise → address of a `tl_loop`: compiled programs fuse their ops with others.
         accumulates: kernels with a loop add to their output where they are told so. Otherwise they are never told.
 
-    Raises: ImportError where `abi` is not this tlean's; OptionError for a name that is none or is taken, an address that is none, a loop
-        without a kernel, or an op that is declared already.
+    Raises: ImportError where `abi` is not this tlean's; OptionError for an ABI that is no number, a name that is none or is taken, an
+        address that is none, a loop without a kernel, or an op that is declared already.
     """
+    if type(abi) is not int:
+        raise OptionError(f"register_kernels: abi must be an int, got {type(abi).__name__}")
     if abi != ABI:
         raise ImportError(
             f"register_kernels: these kernels were built for ABI {abi} of tlean, and tlean {VERSION} has ABI {ABI}: build them again"

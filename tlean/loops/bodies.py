@@ -12,11 +12,11 @@ from tlean._core.eager.eager import ParamBase
 from tlean._core.refs import RefBase
 from tlean.compiler.graph import Graph, GraphRef, Origin
 from tlean.dtypes import FLOATS
-from tlean.errors import OptionError
+from tlean.errors import DTypeError, OptionError
 from tlean.ops import Spec
 from tlean.programs.captured import is_array
 from tlean.programs.executable import signed_seed
-from tlean.programs.inline import program_of
+from tlean.programs.inline import is_backend, program_of
 from tlean.programs.jit import Compiled
 from tlean.programs.running import Wrapped, backend_itself
 
@@ -222,6 +222,9 @@ def called(name: str, functions: Sequence[Any], record: Callable[..., Any], *arg
     if program is not None:
         return record(program, *args)
     leaves, structure = tree.flatten(args)
+    for x in leaves:
+        if is_backend(x):
+            raise DTypeError(f"{name}: arrays and references are expected, got a {type(x).__name__}")
     arrays = [k for k, x in enumerate(leaves) if type(x) not in NUMBERS]
 
     def whole(graph: Any, *given: Any) -> Any:
