@@ -178,11 +178,11 @@ def translate(built: list[Extension], jobs: int) -> None:
         extension.sources = [str(made)]
 
 
-def remove_stale() -> None:
-    """Remove modules of an earlier build that no source has any more: every module of kernels that is there is loaded."""
+def remove_stale(folder: Path) -> None:
+    """Remove modules of an earlier build that no source has any more: a wheel would hold them, and every module of kernels is loaded."""
     paths = {f"{CORE}/{p}" for p in COLD} | {f"{CORE}/isa_{i}/{Path(p).name}" for i in ISA_FLAGS for p in HOT + HOT_CONTRACTED}
-    for built in [*CORE.rglob("*.so"), *CORE.rglob("*.pyd")]:
-        if built.as_posix().partition(".")[0] not in paths:
+    for built in [*(folder / CORE).rglob("*.so"), *(folder / CORE).rglob("*.pyd")]:
+        if built.relative_to(folder).as_posix().partition(".")[0] not in paths:
             built.unlink()
 
 
@@ -203,8 +203,9 @@ class BuildExt(build_ext):
         if self.extensions:
             translate(self.extensions, int(self.parallel))
         super().run()
-        if self.inplace and not os.environ.get("TLEAN_BUILD_ONLY"):
-            remove_stale()
+        if not os.environ.get("TLEAN_BUILD_ONLY"):
+            for folder in {self.build_lib, "."} if self.inplace else {self.build_lib}:
+                remove_stale(Path(folder))
 
     def build_extension(self, ext: Extension) -> None:
         """Build a module, unless it is there, newer than its sources and headers, and was built with these flags."""
