@@ -52,6 +52,15 @@ def test_hot_modules_are_built_once_for_every_instruction_set(build: ModuleType)
         assert {n for n in names if n.endswith(f".{name}")} == {f"tlean._core.isa_{isa}.{name}" for isa in build.instruction_sets()}
 
 
+def test_a_module_without_a_source_is_removed_wherever_it_was_built(build: ModuleType, tmp_path: Path) -> None:
+    core = tmp_path / "tlean" / "_core"
+    for name in ("plan/plan", "plan/of_old", "isa_base/gemm", "isa_base/of_old"):
+        (core / name).parent.mkdir(parents=True, exist_ok=True)
+        (core / f"{name}.cpython-311-x86_64-linux-gnu.so").touch()
+    build.remove_stale(tmp_path)
+    assert sorted(path.name.partition(".")[0] for path in core.rglob("*.so")) == ["gemm", "plan"]
+
+
 def test_asking_for_the_name_translates_nothing(tmp_path: Path) -> None:
     pytest.importorskip("setuptools", reason="the build needs setuptools")
     for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):

@@ -18,6 +18,18 @@ typedef union {
     TL_INT at[VL];
 } TL_X(tl_largest);
 
+/* Each lane of the result is the lane of v that all of `spread` names: Clang's shuffle takes literal lanes alone. */
+TL_INLINE VEC TL_X(tl_abreast_spread)(VEC v, IVEC spread) {
+#if defined(__clang__)
+    const TL_T value = v[spread[0]];
+    VEC lanes;
+    for (int l = 0; l < VL; l++) lanes[l] = value;
+    return lanes;
+#else
+    return __builtin_shuffle(v, spread);
+#endif
+}
+
 TL_INLINE void TL_X(tl_abreast_first)(const TL_T *a, int64_t pitch, int64_t n, TL_X(tl_largest) *largest) {
     const IVEC magnitude = (IVEC){0} + TL_X(TL_MAGNITUDE);
     VEC best = (VEC)((IVEC) * (const UVEC *)a & magnitude);
@@ -49,7 +61,7 @@ TL_INLINE void TL_X(tl_abreast_step)(TL_T *a, int64_t pitch, int64_t n, int64_t 
         ROW(other, u) = y;
         ROW(top, u) = t[u];
     }
-    const VEC r = __builtin_shuffle(t[v], spread), reciprocal = (VEC)((IVEC)(1 / r) & ~(r == 0));
+    const VEC r = TL_X(tl_abreast_spread)(t[v], spread), reciprocal = (VEC)((IVEC)(1 / r) & ~(r == 0));
     const int32_t q = perm[j * step];
     perm[j * step] = perm[p * step];
     perm[p * step] = q;
@@ -61,7 +73,7 @@ TL_INLINE void TL_X(tl_abreast_step)(TL_T *a, int64_t pitch, int64_t n, int64_t 
 #define LINE(x, size) \
     { \
         VEC y = ROW(x, v); \
-        const VEC f = __builtin_shuffle(y, spread) * reciprocal; \
+        const VEC f = TL_X(tl_abreast_spread)(y, spread) * reciprocal; \
         y = CHOSEN(after, y - f * t[v], y); \
         y = CHOSEN(here, f, y); \
         ROW(x, v) = y; \
