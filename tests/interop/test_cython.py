@@ -252,8 +252,8 @@ def test_loops_that_do_not_add_are_not_told_to(guest: Any) -> None:
 
 
 REFUSED = [
-    ({"kernels": {"guest": 1}}, "a name is '<kernel>:<f32|f64|i64|i32|b8>', got 'guest'"),
-    ({"kernels": {"guest:f16": 1}}, "a name is '<kernel>.*got 'guest:f16'"),
+    ({"kernels": {"guest": 1}}, "a name must be '<kernel>:<f32|f64|i64|i32|b8>', got 'guest'"),
+    ({"kernels": {"guest:f16": 1}}, "a name must be '<kernel>.*got 'guest:f16'"),
     ({"kernels": {"guest:f32": 0}}, "'guest:f32' must be the address of a function, got 0"),
     ({"kernels": {"guest:f32": "1"}}, "'guest:f32' must be the address of a function, got '1'"),
     ({"kernels": {"tanh:f32": 1}}, "the name 'tanh:f32' is taken"),
@@ -261,7 +261,7 @@ REFUSED = [
     ({"kernels": {"guest:f32": 1}, "loops": {"guest:f64": 1}}, "a loop belongs to a kernel of its name, got 'guest:f64' without one"),
     ({"kernels": {"base": {"base": {"guest:f32": 1}}}}, "kernels for base must be names and addresses"),
     ({"kernels": {"base": {"guest:f32": 1}, "avx2": 5}}, "kernels must be a dictionary, got int"),
-    ({"kernels": {"sse9": {"guest:f32": 1}}}, "an instruction set is one of avx512, avx2, base, got 'sse9'"),
+    ({"kernels": {"sse9": {"guest:f32": 1}}}, "an instruction set must be one of avx512, avx2, base, got 'sse9'"),
     ({"kernels": [1]}, "kernels must be a dictionary, got list"),
     ({"kernels": {"guest:f32": 1}, "accumulates": 2}, "accumulates must be True or False"),
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import sys
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -15,7 +14,7 @@ from tlean._core.array import AnyTensor
 from tlean._core.eager.eager import ParamBase
 from tlean._core.refs import RefBase
 from tlean.autodiff.derived import DerivedProgram
-from tlean.caching import Cache
+from tlean.caching import Cache, once
 from tlean.compiler.derive import reverse, with_zeros
 from tlean.compiler.graph import Graph, GraphRef
 from tlean.compiler.loops.bodies import or_zeros, structure, zeros
@@ -171,7 +170,7 @@ class _Fixed:
             raise OptionError(f"{name}: nondiff_argnums must be an int or several, got {argnums!r}")
         self.numbers = tuple(given)
 
-    @functools.cached_property
+    @once
     def _defaults(self) -> dict[int, Any]:
         # By the number of the argument; those that cannot be compared are arguments like others.
         try:

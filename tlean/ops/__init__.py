@@ -17,10 +17,13 @@ for _family in _FAMILIES:
 
 from .statistics.forms import FORMS, is_axis  # noqa: E402 - a form is of records that are declared by now
 
+#: The records of the library itself, which its compiled part knows.
+LIBRARY = tuple(all_ops())
+
 
 def forms() -> dict[str, Callable[..., Any]]:
     """Name -> function, for the further forms of records (`statistics.forms`)."""
     return {name: form.function for name, form in FORMS.items()}
 
 
-__all__ = ["FLOAT", "OpDef", "Spec", "all_ops", "composite", "composites", "defop", "forms", "get", "is_axis", "several"]
+__all__ = ["FLOAT", "LIBRARY", "OpDef", "Spec", "all_ops", "composite", "composites", "defop", "forms", "get", "is_axis", "several"]
