@@ -22,7 +22,7 @@ typedef union {
 TL_INLINE VEC TL_X(tl_abreast_spread)(VEC v, IVEC spread) {
 #if defined(__clang__)
     const TL_T value = v[spread[0]];
-    VEC lanes;
+    VEC lanes = {0};
     for (int l = 0; l < VL; l++) lanes[l] = value;
     return lanes;
 #else
@@ -48,7 +48,7 @@ TL_INLINE void TL_X(tl_abreast_step)(TL_T *a, int64_t pitch, int64_t n, int64_t 
                                      TL_X(tl_largest) *largest) {
     const IVEC magnitude = (IVEC){0} + TL_X(TL_MAGNITUDE);
     const int64_t p = largest->at[j - v * VL];
-    IVEC column;
+    IVEC column = {0};
     for (int l = 0; l < VL; l++) column[l] = (TL_INT)(v * VL + l);
     const IVEC after = column > (TL_INT)j, here = column == (TL_INT)j;
     TL_T *const top = a + j * pitch, *const other = a + p * pitch;
