@@ -18,7 +18,7 @@ import tlean as tl
 from tools import site
 
 #: Packages that examples show tlean with, and that its tests do without.
-GUESTS = {"import torch": "torch", "tl.onnx.": "onnx"}
+GUESTS = {"import torch": "torch", "to_torch(": "torch", "tl.onnx.": "onnx"}
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 
 
