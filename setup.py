@@ -53,6 +53,7 @@ HOT = [
 ]
 HOT += ["softmax/softmax", "norm/norm", "norm/batchnorm", "loss/loss", "gather/gather", "random/random", "optim/optim", "special/special"]
 HOT_CONTRACTED = ["gemm/gemm", "conv/conv", "attention/attention", "linalg/linalg", "fft/fft"]
+SLOWER_WITHOUT_O3 = ("conv/conv", "order/order")
 
 ISA_FLAGS = {
     "base": [],
@@ -134,6 +135,17 @@ def wanted(paths: list[str]) -> list[str]:
     return [p for p in paths if not only or Path(p).name in only]
 
 
+def optimised(path: str, isa: str) -> list[str]:
+    """The flags that all modules share, for this module of kernels.
+
+    On x86-64 the base is for processors from before 2013: its loops are vectorised as the others, but not written several times over,
+    which makes it a fifth smaller and only two modules slower.
+    """
+    if isa != "base" or "-O3" not in COMMON or len(instruction_sets()) == 1 or path in SLOWER_WITHOUT_O3:
+        return COMMON
+    return [*("-O2" if flag == "-O3" else flag for flag in COMMON), "-fvect-cost-model=dynamic", "-Wno-ignored-optimization-argument"]
+
+
 def extensions() -> list[Extension]:
     """One extension for every cold module, one for every hot module and instruction set, named by their Cython sources."""
     include = [str(CORE), str(CORE / "_generated")]
@@ -149,7 +161,7 @@ def extensions() -> list[Extension]:
     for path in wanted(HOT + HOT_CONTRACTED):
         contract = "-ffp-contract=fast" if path in HOT_CONTRACTED else "-ffp-contract=off"
         for isa in instruction_sets():
-            flags = [*COMMON, contract, *ISA_FLAGS[isa]]
+            flags = [*optimised(path, isa), contract, *ISA_FLAGS[isa]]
             options = {"include_dirs": include, "extra_compile_args": flags, "extra_link_args": LINK, "depends": headers}
             built.append(Extension(f"tlean._core.isa_{isa}.{Path(path).name}", [str(CORE / "kernels" / f"{path}.pyx")], **options))
     return built

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 
 import tlean as tl
+from tlean._generated.methods import OpsMethods
+from tlean.interpreters.eager import EagerOps
 from tlean.ops import all_ops, composites, forms, registry
 from tlean.ops.protocol import Ops
 from tools.codegen import faces
@@ -74,6 +76,12 @@ def test_entries(name):
     assert found[:2] == ["Args", "Returns"]
     described = {n for names in re.findall(r"^    ([a-z_0-9, ]+):", text, re.M) for n in names.split(", ")}
     assert described == set(parameters(METHODS[name])) - {"self", "name"}
+
+
+@pytest.mark.parametrize("name", sorted(METHODS))
+def test_every_face_describes_the_op(name):
+    text = inspect.getdoc(METHODS[name])
+    assert [inspect.getdoc(getattr(face, name)) for face in (tl, OpsMethods, EagerOps, tl.Tape) if hasattr(face, name)][1:] == [text] * 3
 
 
 @pytest.mark.parametrize("name", sorted(set(METHODS) & set(registry.aliases())))

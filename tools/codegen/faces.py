@@ -1,6 +1,7 @@
 """The method faces that the protocol implies: written at build time, so that signatures are real and importing costs nothing.
 
-One op, four faces:
+One op, four faces; what it does is said in the free functions, where editors look, and in `OpsMethods`, from which the two others take it
+when they are loaded:
 
 * `_generated/methods.py`: `OpsMethods`, the base class of Python backends; each method calls `self.apply(name, inputs, options, label)`.
 * `_core/_generated/eager_ops.pxi`: the same for the compiled eager backend, with the op's record at hand instead of its name.
@@ -177,10 +178,22 @@ def _docstring(text: str, indent: str) -> str:
     return f'{indent}r"""{body.strip()}"""\n' if len(lines) == 1 else f'{indent}"""{body.strip()}\n{indent}"""\n'
 
 
+_DESCRIBE = '''
+def describe(face):
+    """Give the methods of another face the descriptions that they have here: a text is in a wheel once less."""
+    for name, method in vars(OpsMethods).items():
+        if name[:1] != "_" and name in vars(face):
+            vars(face)[name].__doc__ = method.__doc__
+
+
+'''
+
+
 def methods() -> str:
     """The text of `_generated/methods.py`."""
     out = [_HEADER, "from __future__ import annotations\n\nfrom numbers import Real\n\n"]
     out.append("from tlean.ops import composites, forms, is_axis, several\n\n_COMPOSITES = composites()\n_FORMS = forms()\n\n")
+    out.append(_DESCRIBE)
     out.append('class OpsMethods:\n    """Every op as a method that calls `self.apply`."""\n\n')
     for face in faces(internal=True):
         if face.record is None:
@@ -210,9 +223,8 @@ def eager() -> str:
     out.append("\nOPS = {" + ", ".join(f"{r.name!r}: OP_{r.name}" for r in records) + "}\n\n\n")
     out.append('cdef class EagerOps(EagerCore):\n    """Every op, run at once; the node goes to the tape."""\n\n')
     for face in every:
-        doc = _docstring(face.doc, "        ") if face.doc else ""
         signature = f", {face.signature}" if face.signature else ""
-        out.append(f"    def {face.name}(self{signature}):\n{doc}{_other(face, '        ', 'self')}")
+        out.append(f"    def {face.name}(self{signature}):\n{_other(face, '        ', 'self')}")
         if face.record is None:
             out.append(f"        return composites[{face.name!r}](self, {face.passed})\n\n")
             continue
@@ -230,12 +242,12 @@ def eager() -> str:
 
 def tape_methods() -> str:
     """The text of `_generated/tape_methods.py`."""
-    out = [_HEADER, "from tlean.arguments import is_node\n\n\n"]
+    out = [_HEADER, "from tlean._generated.methods import describe\nfrom tlean.arguments import is_node\n\n\n"]
     out.append('class TapeMethods:\n    """Every op on ids: returns the tape with the op\'s node, and its id."""\n\n')
     for face in faces():
         call = f"self._record({face.name!r}, lambda ops, ref: ops.{face.name}({_with_refs(face)}))"
-        out.append(f"    def {face.name}(self, {face.signature}):\n{_docstring(face.doc, '        ')}        return {call}\n\n")
-    return "".join(out)
+        out.append(f"    def {face.name}(self, {face.signature}):\n        return {call}\n\n")
+    return "".join([*out, "\ndescribe(TapeMethods)\n"])
 
 
 def _written(face: Face) -> dict[str, str]:
