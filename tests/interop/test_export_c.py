@@ -349,3 +349,9 @@ def test_warnings_names_of_parameters_and_tables_that_compilers_copy(tmp_path):
     ]
     library = Library(tmp_path / "gcc", programs, flags=("-std=c99", "-O2", "-march=native", "-Wall", "-Wextra", "-pedantic", "-Werror"))
     assert library.call(programs[1], [np.ones(21)])[1][1].tolist() == table.tolist()
+
+
+def test_one_argument_is_given_by_itself():
+    for spec in (tl.Spec((3,)), (3,), np.ones(3, np.float32), tl.AnyTensor(np.ones(3, np.float32))):
+        assert [s.shape for _, _, s in tl.export_c(lambda x: tl.sum(x), spec, name="whole").inputs] == [(3,)]
+    assert tl.export_c(lambda: tl.sum(np.ones(3)), (), name="none").inputs == ()

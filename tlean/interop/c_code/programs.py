@@ -68,7 +68,7 @@ class Exported:
 def _specs(specs: Any) -> tuple[Any, ...]:
     # For each argument a tree of Specs; a tuple of integers is a shape.
     if isinstance(specs, Spec) or not isinstance(specs, list | tuple) or all(type(n) is int for n in specs):
-        specs = (specs,) if specs != () else ()
+        specs = () if isinstance(specs, tuple) and not specs else (specs,)
     return tuple(spec_tree(x) for x in specs)
 
 
