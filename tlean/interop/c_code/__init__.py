@@ -244,7 +244,7 @@ def _unread(program: Exported) -> str:
 
 
 def _header(program: Exported, writer: Writer, name: str) -> str:
-    guard = f"{name.upper()}_H"
+    guard = f"TLEAN_EXPORTED_{name}_H"
     members = [
         f"{C_TYPES[s.spec.dtype]} {s.name}[{max(s.spec.size, 1)}]; /* {_comment(s.what)}, {_shape(s.spec)} */" for s in program.states
     ]
