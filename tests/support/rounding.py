@@ -31,6 +31,7 @@ _SUMS = frozenset(
     """sum mean reduce_sum reduce_mean cumsum _reverse_cumsum matmul bmm conv conv2d conv_transpose conv_transpose2d _conv_grad_x
     _conv_grad_w _windows_adjoint _avg_pool_grad scatter_add_vec scatter_add_row _scatter_rows""".split()  # noqa: SIM905
 )
+_PRODUCTS = frozenset(("prod", "cumprod", "_running_product", "_recurrence"))
 #: What is no rounding: these move elements, or give others their sign.
 _EXACT = frozenset(
     """neg abs max min where relu floor ceil trunc round sign reshape flatten permute transpose2d broadcast_to concat stack slice
@@ -59,16 +60,18 @@ class Running:
 
     Args:
         dtype: that of the two computations.
+        deep: whether each level of a sum of n numbers, of which there are log2(n), is an op, and each factor of a product; and whether a
+            convolution's tiles, which are computed by way of other numbers, are as exact as their largest element.
     """
 
-    def __init__(self, dtype: str) -> None:
+    def __init__(self, dtype: str, deep: bool = False) -> None:
         self.session = tl.Session(tl.Options(dtype="float64"))
-        self.dtype = np.dtype(dtype).type
+        self.dtype, self.deep = np.dtype(dtype).type, deep
         self._apart: dict[int, np.ndarray] = {}
 
     def _own_constant(self, value: Any) -> Any:
         array = np.asarray(value.numpy())
-        return self.session.const(array.astype(np.float64)) if array.dtype.kind == "f" else value
+        return self.leaf(array) if array.dtype.kind == "f" else value
 
     def leaf(self, array: np.ndarray) -> Any:
         """An argument: exact."""
@@ -83,7 +86,8 @@ class Running:
             return record.rules.decompose(self, *inputs, **options)
         if record.updates:
             return _UPDATES[record.name](self, *inputs)
-        if record.name in ("_as_float32", "_as_float64"):
+        if record.name in ("_as_float32", "_as_float64", "detach") and str(getattr(inputs[0], "dtype", "")) == "float64":
+            # Differences go on where derivatives do not.
             return inputs[0]
         if record.name == "_full" and str(options.get("dtype", "")).startswith("float"):
             options = {**options, "dtype": "float64"}
@@ -94,12 +98,23 @@ class Running:
         return made
 
     def _units(self, record: OpDef, inputs: Sequence[Any], options: dict[str, Any], ref: Any) -> np.ndarray:
-        largest = np.abs(ref.numpy())
+        largest, ops = np.abs(ref.numpy()), 1.0
         if record.name in _SUMS:
-            with tl.no_grad():
-                sizes = [tl.abs(x) if str(getattr(x, "dtype", "")) == "float64" else x for x in inputs]
-                largest = np.maximum(largest, self.session.apply(record.name, sizes, options).numpy())
-        return np.spacing(largest.astype(self.dtype)).astype(np.float64)
+            largest = np.maximum(largest, self._of(record, inputs, options, np.abs))
+            if self.deep:
+                whole = [x.size for x in inputs if str(getattr(x, "dtype", "")) == "float64"]
+                ops += np.log2(max(1.0, *self._of(record, inputs, options, np.ones_like).ravel(), max(whole) / max(1, largest.size)))
+            if self.deep and "conv" in record.name:
+                largest, ops = np.full_like(largest, np.max(largest, initial=0.0)), 2.0 * ops
+        elif record.name in _PRODUCTS and self.deep:
+            ops = max(1, inputs[0].size / max(1, largest.size) if record.name == "prod" else inputs[0].size)
+        return ops * np.spacing(largest.astype(self.dtype)).astype(np.float64)
+
+    def _of(self, record: OpDef, inputs: Sequence[Any], options: dict[str, Any], change: Any) -> np.ndarray:
+        # The op of changed numbers.
+        with tl.no_grad():
+            given = [change(x.numpy()) if str(getattr(x, "dtype", "")) == "float64" else x for x in inputs]
+            return self.session.apply(record.name, given, options).numpy()
 
     def __getattr__(self, name: str) -> Any:
         # An op as a method, as formulas call it.
@@ -111,8 +126,15 @@ class Running:
         return lambda *args, **options: self.apply(name, *_sorted(record, args, options))
 
     def run(self, graph: Graph, inputs: Sequence[Any]) -> list[Any]:
-        """The outputs of a program's graph."""
-        return replay(with_kernels(graph, PARTS), self, inputs)
+        """The outputs of a program's graph. Raises: LookupError where a derivative reads what a kernel alone keeps for it."""
+        try:
+            parts = with_kernels(graph, PARTS)
+        except KeyError as error:
+            raise LookupError(f"residual {error}") from None
+        known = {*parts.inputs, *parts.constants, *(v for n in parts.nodes for v in n.outputs[: len(n.record.outputs)])}
+        if any(v is not None and v not in known for n in parts.nodes for v in n.inputs):
+            raise LookupError("residual")
+        return replay(parts, self, inputs)
 
     def bound(self, y: Any, weights: np.ndarray) -> float:
         """The most that the sum of y's elements times these weights may be apart, beyond its own last rounding."""
