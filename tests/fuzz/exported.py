@@ -6,7 +6,6 @@ import ctypes
 import functools
 import shutil
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,9 +18,7 @@ from tlean.interop.c_code.programs import exported
 from . import oracle
 from .faces import FindingError, note, plain
 from .program import as_function
-
-sys.path.append(str(Path(__file__).parents[1] / "support"))
-from rounding import Running, share
+from .rounding import Running, share
 
 if TYPE_CHECKING:
     from .checks import Graph

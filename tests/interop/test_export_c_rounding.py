@@ -1,4 +1,4 @@
-"""Exported programs beside their plans: two units in the last place an op, along every path of the program. `rounding` has the bound."""
+"""Exported programs beside their plans: two units in the last place an op, along every path; `fuzz/rounding.py` has the bound."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import subprocess
 
 import numpy as np
 import pytest
-from rounding import Running, share
+from fuzz.rounding import Running, share
 
 import tlean as tl
 from tlean._core.table import ISA

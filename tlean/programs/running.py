@@ -113,11 +113,10 @@ def captured(ref: Any) -> Any:
     Args:
         ref: any reference.
     """
-    found = frame()
-    own = None if found is None else found[1]
+    running = found = frame()
     while found is not None and found[1] is not ref.ops:
         if encloses(found[1], ref.ops):
-            return own.ref(ref)
+            return running[1].ref(ref)
         found = found[2]
     return ref
 

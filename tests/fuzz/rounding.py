@@ -31,6 +31,8 @@ _SUMS = frozenset(
     """sum mean reduce_sum reduce_mean cumsum _reverse_cumsum matmul bmm conv conv2d conv_transpose conv_transpose2d _conv_grad_x
     _conv_grad_w _windows_adjoint _avg_pool_grad scatter_add_vec scatter_add_row _scatter_rows""".split()  # noqa: SIM905
 )
+#: Functions that are sums of series, or of terms that a recurrence adds: near their zeros these are larger than the result.
+_SERIES = frozenset("lgamma digamma polygamma _gammainc _gammaincinv _betainc _betaincinv _student _student_inverse".split())  # noqa: SIM905
 _PRODUCTS = frozenset(("prod", "cumprod", "_running_product", "_recurrence"))
 #: What is no rounding: these move elements, or give others their sign.
 _EXACT = frozenset(
@@ -106,6 +108,8 @@ class Running:
                 ops += np.log2(max(1.0, *self._of(record, inputs, options, np.ones_like).ravel(), max(whole) / max(1, largest.size)))
             if self.deep and "conv" in record.name:
                 largest, ops = np.full_like(largest, np.max(largest, initial=0.0)), 2.0 * ops
+        elif record.name in _SERIES and self.deep:
+            largest, ops = np.maximum(largest, 1.0), 8.0
         elif record.name in _PRODUCTS and self.deep:
             ops = max(1, inputs[0].size / max(1, largest.size) if record.name == "prod" else inputs[0].size)
         return ops * np.spacing(largest.astype(self.dtype)).astype(np.float64)
