@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -129,9 +128,10 @@ def export_c(
         if target.suffix != ".c" or re.search(r'["\\\x00-\x1f]', target.stem):
             raise OptionError(f"export_c: the path must end in .c, and its name be one that #include takes, got {str(path)!r}")
         source = source.replace(f'#include "{name}.h"', f'#include "{target.stem}.h"')
-        for place, text in ((target, source), (target.with_suffix(".h"), header)):
-            with replacing("export_c: the target", place) as partial:
-                Path(partial).write_text(text, encoding="utf-8")
+        # Both are written before either takes its place.
+        with replacing("export_c: the target", target) as code, replacing("export_c: the target", target.with_suffix(".h")) as beside:
+            code.write_text(source, encoding="utf-8")
+            beside.write_text(header, encoding="utf-8")
     return CProgram(name, source, header, program.inputs, program.outputs)
 
 
