@@ -73,17 +73,18 @@ class Running:
 
     def _own_constant(self, value: Any) -> Any:
         array = np.asarray(value.numpy())
-        return self.leaf(array) if array.dtype.kind == "f" else value
+        return self.leaf(array)
 
     def leaf(self, array: np.ndarray) -> Any:
         """An argument: exact."""
-        return self.session.input(array.astype(np.float64)) if array.dtype.kind == "f" else array
+        return self.session.input(array.astype(np.float64)) if array.dtype.kind == "f" else self.session._own_constant(array)
 
     def apply(self, op: Any, inputs: Sequence[Any], options: dict[str, Any], name: str | None = None) -> Any:
         """An op, a loop step by step, or an optimiser's update by its formula."""
         record = get(op) if isinstance(op, str) else op
         if record.loop is not None:
-            return record.loop.decompose(self, *inputs)
+            made = record.loop.decompose(self, *inputs)
+            return made[0] if isinstance(made, tuple) and len(record.outputs) == 1 else made
         if record.rules.decompose is not None:
             return record.rules.decompose(self, *inputs, **options)
         if record.updates:

@@ -9,7 +9,9 @@ import subprocess
 
 import numpy as np
 import pytest
+from fuzz.guests import Twins, compiler
 from fuzz.rounding import Running, share
+from test_guest_programs import drawn
 
 import tlean as tl
 from tlean._core.table import ISA
@@ -192,9 +194,8 @@ def through_c(program, folder):
     assert at == len(data)
 
 
-def most(case, bounded, planned, made):
+def most(face, refs, planned, made):
     """The largest share of its bound that a difference is."""
-    face, refs = bounded
     for y, p in zip(refs, planned, strict=True):
         # The bound is of the program: the plan's numbers are those of the tape, to its dtype.
         np.testing.assert_allclose(p, y.numpy(), rtol=1e-4, atol=1e-5)
@@ -208,7 +209,7 @@ def test_two_units_in_the_last_place_an_op(tmp_path, cc, flags):
         made = through_ctypes(code, case)
         for a, b in zip(made, written, strict=True):
             np.testing.assert_array_equal(a, b)
-        assert most(case, bounded, planned, made) <= 1.0, case.name
+        assert most(*bounded, planned, made) <= 1.0, case.name
 
 
 @pytest.mark.parametrize(("name", "right", "wrong"), [("rollout", "0.1", "0.10001"), ("density", "50.0", "50.001")])
@@ -219,7 +220,32 @@ def test_a_constant_that_is_slightly_off_is_beyond_the_bound(tmp_path, name, rig
     sources = {case.name: case.c.source.replace(f"{right}f", f"{wrong}f")}
     assert sources[case.name] != case.c.source
     code, _ = built(tmp_path, "gcc", BUILDS[0].values[1], sources)
-    assert most(case, bounded, planned, through_ctypes(code, case)) > 1.0
+    assert most(*bounded, planned, through_ctypes(code, case)) > 1.0
+
+
+@pytest.mark.skipif(compiler() is None, reason="there is no C compiler here")
+@pytest.mark.parametrize("seed", range(8))
+def test_random_programs_of_loops_in_loops(tmp_path, seed):
+    loss, arrays, dtype = drawn(seed)
+
+    def f(x, z):
+        return loss(Twins, x, z)
+
+    c = tl.export_c(f, tuple(arrays), name="nest", what="value_and_grad", unroll=(32, 4)[seed // 2 % 2])
+    (tmp_path / "nest.h").write_text(c.header)
+    (tmp_path / "nest.c").write_text(c.source)
+    more = ("-march=native",) if seed % 4 < 2 else ()
+    flags = ("-std=c99", "-O0", "-ffp-contract=off", *more, "-shared", "-fPIC")
+    subprocess.run([compiler(), *flags, str(tmp_path / "nest.c"), "-o", str(tmp_path / "nest.so"), "-lm"], check=True)
+    code, outs = ctypes.CDLL(str(tmp_path / "nest.so")), [np.empty(s.shape, s.dtype) for _, _, s in c.outputs]
+    code.nest_size.restype = ctypes.c_ulong
+    state = ctypes.create_string_buffer(code.nest_size())
+    assert code.nest(*(a.ctypes.data_as(ctypes.c_void_p) for a in (*arrays, *outs)), state) == 0
+    value, grads = tl.jit(tl.value_and_grad(f, argnums=(0, 1)))(*arrays)
+    # Each level of a sum is an op.
+    face = Running(dtype, deep=True)
+    refs = face.run(exported(f, tuple(arrays), "value_and_grad", None, "constants", None).graph, [face.leaf(a) for a in arrays])
+    assert most(face, refs, [value.numpy(), *(g.numpy() for g in grads)], outs) <= 1.0
 
 
 def several(x):
