@@ -83,3 +83,38 @@ def test_a_body_that_fails_leaves_operators_as_they_were():
     assert (2.0 * x).tolist() == [2.0, 4.0]
     with pytest.raises(tl.DTypeError, match="no"):
         tl.cond(True, lambda: x if x[0] > 0.0 else -x, lambda: x)
+
+
+def scanned(body, w, x):
+    return tl.sum(tl.fori_loop(0, 4, body, x))
+
+
+def whiled(body, w, x):
+    return tl.sum(tl.while_loop(lambda s: s[0] < 4, lambda s: (s[0] + 1, body(s[0], s[1])), (np.int64(0), x), max_steps=5)[1])
+
+
+@pytest.mark.parametrize("loop", [scanned, whiled])
+def test_what_moves_elements_of_captured_values_is_made_once(loop):
+    """And its gradient is one sweep: the loop has no part of the gradient of a slice."""
+    w, x = np.random.default_rng(0).normal(size=(3, 6)), np.ones(3)
+
+    def inside(w, x):
+        return loop(lambda i, h: tl.tanh(h @ w[:, 3:]) + h @ w[:, :3], w, x)
+
+    def outside(w, x):
+        a, b = w[:, 3:], w[:, :3]
+        return loop(lambda i, h: tl.tanh(h @ a) + h @ b, w, x)
+
+    def bodies(f):
+        graph = tl.GraphM(dtype="float64")
+        f(*(graph.arg(k, a.shape) for k, a in enumerate((w, x))))
+        return [[n.record.name for n in b.nodes] for n in graph.nodes if n.record.loop is not None for b in n.record.loop.bodies]
+
+    assert bodies(inside) == bodies(outside)
+    assert tl.grad(inside)(w, x).numpy().tobytes() == tl.grad(outside)(w, x).numpy().tobytes()
+
+
+def test_a_loop_of_no_step_computes_nothing_of_captured_values():
+    for steps in (0, 3):
+        f = lambda x, steps=steps: tl.sum(tl.fori_loop(0, steps, lambda i, c: c + 1.0 / x, x))  # noqa: E731
+        assert np.isfinite(tl.grad(f)(X).numpy()).all() == (steps == 0)

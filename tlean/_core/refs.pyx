@@ -40,8 +40,7 @@ def install_arrays(methods, same, properties, transposed, compare, bitwise, ufun
     _transposed, _compare, _bitwise, _ufunc, _function, _html = transposed, compare, bitwise, ufunc, function, html
 
 
-include "refs_bodies.pxi"
-include "refs_ids.pxi"
+include "refs_calls.pxi"
 
 
 # What `x[key]` and `x.at` call.
