@@ -118,3 +118,16 @@ def test_a_loop_of_no_step_computes_nothing_of_captured_values():
     for steps in (0, 3):
         f = lambda x, steps=steps: tl.sum(tl.fori_loop(0, steps, lambda i, c: c + 1.0 / x, x))  # noqa: E731
         assert np.isfinite(tl.grad(f)(X).numpy()).all() == (steps == 0)
+
+
+def test_equal_values_of_captured_ones_are_one_input():
+    """Where the program around a loop merges equal ops, and where it does not."""
+    x = np.random.default_rng(0).normal(size=5)
+
+    def f(x):
+        w = tl.sin(x)
+        half = 0.5 * w
+        return tl.sum(tl.fori_loop(0, 3, lambda i, h: tl.tanh(h * (0.5 * w) + half) - (0.5 * w) * x + tl.sin(x), x))
+
+    assert len(set(faces(f, x).values())) == 1
+    np.testing.assert_allclose(tl.vmap(tl.grad(f))(np.stack([x, -x])).numpy()[0], tl.grad(f)(x).numpy(), rtol=1e-12)

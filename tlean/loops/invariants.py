@@ -16,7 +16,7 @@ from tlean.compiler.loops.hoist import may_move
 from .bodies import BodyGraph
 
 
-def lift(graph: BodyGraph, varying: Collection[int], outputs: Collection[GraphRef], runs: bool = True) -> None:
+def lift(graph: BodyGraph, varying: Collection[int], outputs: Collection[GraphRef], runs: bool = True) -> list[GraphRef]:
     """Record what a body makes of captured values and constants alone into the program around the loop; its results are captured then.
 
     Args:
@@ -24,6 +24,8 @@ def lift(graph: BodyGraph, varying: Collection[int], outputs: Collection[GraphRe
         varying: its inputs that change from step to step.
         outputs: what it makes.
         runs: whether the loop runs at least once.
+
+    Returns: what it makes; an output that was moved is an input now.
     """
     changing = moving(graph, graph.nodes, list(varying))
     captured: dict[Any, Any] = dict(zip(graph.inputs[len(graph.inputs) - len(graph.captured) :], graph.captured, strict=True))
@@ -43,18 +45,35 @@ def lift(graph: BodyGraph, varying: Collection[int], outputs: Collection[GraphRe
             read.update(n.inputs)
     worth = [v for n in moved for v in n.outputs if v in read and v not in free]
     if not worth:
-        return
-    needed = graph._needed(worth)
-    gone = {v for n in needed for v in n.outputs} & set(worth)
-    around = graph.around
-    for n in needed:
-        given = []
-        for i in n.inputs:
-            if i is not None and i not in captured:
-                captured[i] = around._own_constant(graph.constants[i])
-            given.append(None if i is None else captured[i])
-        results = around.apply(n.record.name, tuple(given), n.options, n.name)
-        captured.update(zip(n.outputs, results if len(n.record.outputs) > 1 else (results,), strict=False))
-    graph.nodes = [n for n in graph.nodes if gone.isdisjoint(n.outputs)]
+        return list(outputs)
+    around, known, same = graph.around, dict[Any, Any](), dict[Any, int]()
+    for n in graph._needed(worth):
+        # Equal ops are one, whether the program around merges them or not.
+        key = n.record.name, tuple([i if i not in captured else ("", _key(captured[i])) for i in n.inputs]), repr(sorted(n.options.items()))
+        if key not in known:
+            given = []
+            for i in n.inputs:
+                if i is not None and i not in captured:
+                    captured[i] = around._own_constant(graph.constants[i])
+                given.append(None if i is None else captured[i])
+            results = around.apply(n.record.name, tuple(given), n.options, n.name)
+            known[key] = results if len(n.record.outputs) > 1 else (results,)
+        captured.update(zip(n.outputs, known[key], strict=False))
+    inputs = {_key(outer): v for v, outer in zip(graph.inputs[len(graph.inputs) - len(graph.captured) :], graph.captured, strict=True)}
     for v in worth:
-        graph._adopt(v, captured[v])
+        first = inputs.setdefault(_key(captured[v]), v)
+        if first == v:
+            graph._adopt(v, captured[v])
+        else:
+            same[v] = first  # type: ignore[assignment]
+    graph.nodes = [
+        n._replace(inputs=tuple([same.get(i, i) for i in n.inputs])) if not same.keys().isdisjoint(n.inputs) else n  # type: ignore[arg-type]
+        for n in graph.nodes
+        if not n.outputs or set(worth).isdisjoint(n.outputs)
+    ]
+    return [GraphRef(graph, same[r.id]) if r.id in same else r for r in outputs]
+
+
+def _key(outer: Any) -> Any:
+    # What `together` tells captured values apart by.
+    return outer.id if isinstance(outer, GraphRef) else id(outer)

@@ -167,7 +167,7 @@ def recorded(
         init.append(ops._own_constant(as_tensor(0, "int64")))
     c = len(init)
     if steps:
-        lift(graph, graph.inputs[: c + len(xs)], outputs)  # type: ignore[arg-type]
+        outputs = lift(graph, graph.inputs[: c + len(xs)], outputs)  # type: ignore[arg-type]
     inputs, (body,) = together([graph], [outputs], [*init, *loop.xs], c + len(xs))
     if unroll is True:
         done = scan_record(body, c, len(xs), steps, reverse).rules.decompose(ops, *inputs)

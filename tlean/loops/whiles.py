@@ -81,7 +81,7 @@ def while_loop(
                 b.inputs.insert(carries, number.id)
             after.append(loop.graph.add(numbers[1], loop.graph._constant(as_tensor(1, "int64"))))
             refs = [*refs, ops._own_constant(as_tensor(0, "int64"))]
-        lift(loop.graph, loop.graph.inputs[: len(refs)], after, runs=False)  # type: ignore[arg-type]
+        after = lift(loop.graph, loop.graph.inputs[: len(refs)], after, runs=False)  # type: ignore[arg-type]
         inputs, (first, second) = together(bodies, [[flag], after], refs, len(refs))
         made = ops.apply(while_record(first, second, len(refs), most, lengths), tuple(inputs), {})
         return tree.unflatten(structure, list(made)[:carries] if isinstance(made, tuple) else [made])
