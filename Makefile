@@ -177,6 +177,7 @@ jax: build $(JAX)
 
 fuzz: build
 	$(PY) -m tests.fuzz --programs 10000 --report out/fuzz/report.txt $(ARGS)
+	$(PY) -m tests.fuzz --programs 1000 --guests --out out/fuzz/guests $(ARGS)
 	$(PY) -m tests.fuzz_api --calls 20000
 	$(PY) -m tests.fuzz_files --calls 20000
 

@@ -7,6 +7,8 @@ import os
 import sys
 from pathlib import Path
 
+from . import guests
+from .draw import WEIGHTS
 from .isolate import examine
 from .job import Job, Report
 from .scenarios import draw_program
@@ -35,8 +37,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--alike", type=int, default=6, help="of those that fail in the same way at most this many (6)")
     parser.add_argument("--out", type=Path, default=Path("out/fuzz"), help="folder of the scripts (out/fuzz)")
     parser.add_argument("--report", type=Path, help="write the report to this file too, with the table of records")
+    parser.add_argument("--guests", action="store_true", help="draw ops whose kernels are in C, as another project's, too; often")
     parser.add_argument("--quiet", action="store_true", help="print the report alone")
     given = parser.parse_args(arguments)
+    if given.guests:
+        if guests.compiler() is None:
+            parser.error("--guests needs a C compiler")
+        guests.register()
+        WEIGHTS.update(dict.fromkeys(guests.DRAWN, 20.0))
     if given.one is not None:
         program = draw_program(given.seed, given.one)
         print(program)

@@ -18,7 +18,7 @@ import numpy as np
 import tlean as tl
 from tlean.errors import TleanError
 
-from . import faces, oracle, transforms
+from . import exported, faces, oracle, transforms
 from .faces import Compiled, FindingError, Result
 from .program import Program, as_function
 
@@ -215,6 +215,10 @@ class Graph:
         """Captured values that change between calls."""
         transforms.captured(self)
 
+    def check_export_c(self) -> None:
+        """The plan against C."""
+        exported.compared(self)
+
     def check_strided(self) -> None:
         """Arguments that are strided, turned or read-only views."""
         if self.stream:
@@ -233,8 +237,8 @@ class Graph:
 
     def check_tape(self) -> None:
         # An explicit tape's ids are ints: an op of the user's own takes them for numbers. It has public ops alone, and floats for leaves.
-        ops = [faces.record_of(step.op) for step in self.program.steps]
-        if self.program.uses_own or any(r is not None and (r.name[0] == "_" or r.whole_inputs != r.integer) for r in ops):
+        ops = [r for r in (faces.record_of(step.op) for step in self.program.steps) if r is not None]
+        if self.program.uses_own or any(not hasattr(tl.Tape, r.name) or r.whole_inputs != r.integer for r in ops):
             return
         found = faces.eager(self.program, ops=faces.Explicit(self.program.dtype))
         same_values("tape", "Session and Tape", found.values, self.eager.values)

@@ -35,9 +35,10 @@ CHECKS = {
     "nested": 0.15,
     "captured": 0.25,
     "mapped": 0.1,
+    "export_c": 0.05,
 }
 #: Checks of numbers, not of bits.
-NUMBERS = ("reference", "definition", "transpose", "symmetric")
+NUMBERS = ("reference", "definition", "transpose", "symmetric", "export_c")
 KINDS = {"graph": 0.56, "network": 0.1, "trainer": 0.13, "session": 0.15, "doors": 0.06}
 
 

@@ -13,6 +13,7 @@ from tlean.ops.registry import composites, get
 from tlean.reference.interpreter import Reference
 
 from . import own
+from .guests import DRAWN
 from .own import OWN
 from .program import Input, Program, Step, run
 
@@ -51,6 +52,9 @@ def script(program: Program, what: str) -> str:
     if program.uses_own:
         # What follows the imports of that module.
         head = head.replace("import tlean as tl\n", f"import tlean as tl\n{inspect.getsource(own).partition('import tlean as tl')[2]}", 1)
+    if any(s.op in DRAWN for s in program.steps):
+        # Their kernels are compiled by the fuzzer: the script runs in the source tree.
+        head = head.replace("import tlean as tl\n", "import tlean as tl\nfrom tests.fuzz import guests\n", 1)
     return f"{head}{made}"
 
 
@@ -65,6 +69,8 @@ def _call(program: Program, s: Step) -> str:
         return f"ops.einsum({s.options['spec']!r}, {', '.join(map(str, args))})"
     if s.op in OWN:
         return f"OWN[{s.op!r}]({', '.join(map(str, args))})"
+    if s.op in DRAWN:
+        return f"guests.register().{s.op.removeprefix('guest_')}({', '.join([*map(str, args), *options])})"
     if s.op in composites():
         text = f"ops.{s.op}({', '.join([*map(str, args), *options])})"
         return text if s.part is None else f"{text}[{s.part}]"

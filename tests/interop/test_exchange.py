@@ -73,3 +73,24 @@ def test_jax_shares_memory_both_ways() -> None:
     assert jax.dlpack.from_dlpack(tl.to_dlpack(x)).unsafe_buffer_pointer() == address(x)
     assert jax.dlpack.from_dlpack(x).unsafe_buffer_pointer() != address(x)
     assert (jax.numpy.asarray(x) == theirs).all() and np.result_type(x, "f8") == np.float64
+
+
+def once(capsule):
+    np.from_dlpack(type("Once", (), {"__dlpack__": lambda self, **_: capsule, "__dlpack_device__": lambda self: (1, 0)})())
+    return capsule
+
+
+@pytest.mark.parametrize(
+    ("device", "capsule"),
+    [
+        (lambda self: (1, 0), lambda self, **_: 5),
+        (lambda self: (1, 0), lambda self, **_: once(np.ones(3).__dlpack__())),
+        (lambda self: "cpu", lambda self, **_: np.ones(3).__dlpack__()),
+        (None, lambda self, **_: np.ones(3).__dlpack__()),
+    ],
+    ids=["no capsule", "a used one", "no device", "no device at all"],
+)
+def test_arrays_that_break_the_protocol(device, capsule):
+    broken = type("Broken", (), {"__dlpack__": capsule} | ({} if device is None else {"__dlpack_device__": device}))
+    with pytest.raises(tl.DTypeError, match="from_dlpack: "):
+        tl.from_dlpack(broken())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import shutil
 import subprocess
 
@@ -136,6 +137,8 @@ def test_a_step_takes_rates_that_are_constants():
         tl.export_c(lambda x: tl.sum(p * x), tl.Spec((3,)), what="step")
     with pytest.raises(tl.OptionError, match="no C is written for rmsprop_step"):
         tl.export_c(lambda x: tl.sum(p * x), tl.Spec((3,)), what="step", optimizer=tl.optim.RMSProp([p]))
+    with pytest.raises(tl.OptionError, match="an optimizer of parameters that the program has"):
+        tl.export_c(lambda x: tl.sum(p * x), tl.Spec((3,)), what="step", optimizer=tl.optim.SGD([tl.Param(np.ones(3))], lr=0.1))
 
 
 C_PROGRAM = """
@@ -219,6 +222,7 @@ def test_all_ops_that_cannot_be_written_are_named():
         ({"unroll": 0}, "unroll must be"),
         ({"path": "f.cpp"}, "must end in .c"),
         ({"what": "value_and_grad", "wrt": 3}, "numbers of arguments"),
+        ({"what": "value_and_grad", "wrt": [[0]]}, "numbers of arguments"),
     ],
 )
 def test_options(options, message):
@@ -349,3 +353,28 @@ def test_warnings_names_of_parameters_and_tables_that_compilers_copy(tmp_path):
     ]
     library = Library(tmp_path / "gcc", programs, flags=("-std=c99", "-O2", "-march=native", "-Wall", "-Wextra", "-pedantic", "-Werror"))
     assert library.call(programs[1], [np.ones(21)])[1][1].tolist() == table.tolist()
+
+
+def test_one_argument_is_given_by_itself():
+    for spec in (tl.Spec((3,)), (3,), np.ones(3, np.float32), tl.AnyTensor(np.ones(3, np.float32))):
+        assert [s.shape for _, _, s in tl.export_c(lambda x: tl.sum(x), spec, name="whole").inputs] == [(3,)]
+    assert tl.export_c(lambda: tl.sum(np.ones(3)), (), name="none").inputs == ()
+
+
+def test_seeds_are_integers():
+    c = tl.export_c(lambda x: x + tl.random.normal((3,)), tl.Spec((3,)), name="noisy")
+    for seed, call in (("a", 0), (1.5, 0), (1 << 64, 0), (0, -1), (0, 0.5)):
+        with pytest.raises(tl.OptionError, match="seeds"):
+            c.seeds(seed, call)
+
+
+def test_a_path_of_bytes_that_are_no_text(tmp_path):
+    path = tmp_path / os.fsdecode(b"net\xff.c")
+    try:
+        path.touch()
+    except (OSError, UnicodeError):
+        pytest.skip("files have no such names here")
+    tl.export_c(lambda x: tl.sum(x), tl.Spec((3,)), name="net", path=path)
+    assert b'#include "net\xff.h"\n' in path.read_bytes() and path.with_suffix(".h").exists()
+    if shutil.which("gcc"):
+        subprocess.run(["gcc", *FLAGS, "-c", path, "-o", tmp_path / "net.o"], check=True)

@@ -66,6 +66,8 @@ class TestBeforeTheFirstStep:
             ({"loss": "no_such"}, OptionError, "the loss must be the name of an op.*'no_such'"),
             ({"epochs": "3"}, OptionError, "epochs must be an int"),
             ({"epochs": 1.5}, OptionError, "epochs must be an int"),
+            ({"epochs": None}, OptionError, "epochs must be an int, got None"),
+            ({"accumulate": None}, OptionError, "accumulate must be an int, got None"),
             ({"batch_size": 0}, OptionError, "batch_size"),
             ({"inputs": 0}, OptionError, "inputs must be at least 1"),
             ({"inputs": 3}, OptionError, "takes 3 arrays of a batch, and a batch has 2"),

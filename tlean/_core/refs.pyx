@@ -40,7 +40,7 @@ def install_arrays(methods, same, properties, transposed, compare, bitwise, ufun
     _transposed, _compare, _bitwise, _ufunc, _function, _html = transposed, compare, bitwise, ufunc, function, html
 
 
-include "refs_ids.pxi"
+include "refs_calls.pxi"
 
 
 # What `x[key]` and `x.at` call.
@@ -78,6 +78,8 @@ cdef object by_name(RefBase ref, int which, object other):
 
 
 cdef inline object operate(RefBase ref, int which, object other):
+    if tl_bodies != 0:
+        ref = here(ref)
     if isinstance(other, RefBase):
         return ref.combine(which, <RefBase>other)
     number = plain(other)
@@ -91,6 +93,7 @@ cdef inline object operate(RefBase ref, int which, object other):
 
 
 cdef object operate_on_right(RefBase ref, int which, object other):
+    ref = here(ref)
     number = plain(other)
     if number is None:
         return getattr(ref.ops, _operators[which])(other, ref)
@@ -131,7 +134,7 @@ cdef object only_element(RefBase ref, str what):
 
 cdef object by_op(RefBase ref, str name, str form, first, second=None):
     # An operator whose op a backend may lack.
-    op = getattr(ref.ops, name, None)
+    op = getattr(here(ref).ops, name, None)
     if op is None:
         raise_error("DTypeError", f"{form}: an operator that has an op is needed, got {ref!r}; there is no op {name}")
     return op(first) if second is None else op(first, second)
@@ -188,7 +191,8 @@ cdef class RefBase:
         if modulo is not None:
             raise_error("OptionError", "pow: there must be no modulus, got one")
         number = plain(other)
-        return self.ops.power(self, other) if number is None else self.ops.pow(self, number)
+        ref = here(self)
+        return ref.ops.power(ref, other) if number is None else ref.ops.pow(ref, number)
 
     def __setitem__(self, key, value):
         raise_error("DTypeError", f"x[...] = v: values must not be changed in place, got {self!r}; x.at[...].set(v) gives another array")
@@ -196,7 +200,8 @@ cdef class RefBase:
     def __rpow__(self, other, modulo):
         if modulo is not None:
             raise_error("OptionError", "pow: there must be no modulus, got one")
-        return self.ops.power(other, self)
+        ref = here(self)
+        return ref.ops.power(other, ref)
 
     def __mod__(self, other):
         return by_op(self, "remainder", "a % b", self, other)
@@ -229,45 +234,49 @@ cdef class RefBase:
         return by_op(self, "bitwise_right_shift", "a >> b", other, self)
 
     def __and__(self, other):
-        return _bitwise(self, "and", self, other)
+        return _bitwise(here(self), "and", self, other)
 
     def __rand__(self, other):
-        return _bitwise(self, "and", other, self)
+        return _bitwise(here(self), "and", other, self)
 
     def __or__(self, other):
-        return _bitwise(self, "or", self, other)
+        return _bitwise(here(self), "or", self, other)
 
     def __ror__(self, other):
-        return _bitwise(self, "or", other, self)
+        return _bitwise(here(self), "or", other, self)
 
     def __xor__(self, other):
-        return _bitwise(self, "xor", self, other)
+        return _bitwise(here(self), "xor", self, other)
 
     def __rxor__(self, other):
-        return _bitwise(self, "xor", other, self)
+        return _bitwise(here(self), "xor", other, self)
 
     def __invert__(self):
-        return _bitwise(self, "not", self)
+        return _bitwise(here(self), "not", self)
 
     def __matmul__(self, other):
-        return self.ops.matmul(self, other) if isinstance(other, RefBase) else by_name(self, 4, other)
+        ref = here(self)
+        return ref.ops.matmul(ref, other) if isinstance(other, RefBase) else by_name(ref, 4, other)
 
     def __rmatmul__(self, other):
-        return self.ops.matmul(other, self)
+        ref = here(self)
+        return ref.ops.matmul(other, ref)
 
     def __neg__(self):
-        return self.ops.neg(self)
+        ref = here(self)
+        return ref.ops.neg(ref)
 
     def __pos__(self):
         return self
 
     def __abs__(self):
-        return self.ops.abs(self)
+        ref = here(self)
+        return ref.ops.abs(ref)
 
     @property
     def T(self):
         """The axes reversed: of a matrix the transpose."""
-        return _transposed(self)
+        return _transposed(here(self))
 
     @property
     def mT(self):
@@ -350,24 +359,24 @@ cdef class RefBase:
     def __eq__(self, other):
         if other is None or isinstance(other, (str, tuple)):
             return NotImplemented
-        return _compare(self, "equal", other)
+        return _compare(here(self), "equal", other)
 
     def __ne__(self, other):
         if other is None or isinstance(other, (str, tuple)):
             return NotImplemented
-        return _compare(self, "not_equal", other)
+        return _compare(here(self), "not_equal", other)
 
     def __lt__(self, other):
-        return _compare(self, "less", other)
+        return _compare(here(self), "less", other)
 
     def __le__(self, other):
-        return _compare(self, "less_equal", other)
+        return _compare(here(self), "less_equal", other)
 
     def __gt__(self, other):
-        return _compare(self, "greater", other)
+        return _compare(here(self), "greater", other)
 
     def __ge__(self, other):
-        return _compare(self, "greater_equal", other)
+        return _compare(here(self), "greater_equal", other)
 
     def __hash__(self):
         # By identity, as `==` is by element.
@@ -375,8 +384,8 @@ cdef class RefBase:
 
     # NumPy's functions, and `array - x`: ops of the program that the reference belongs to.
 
-    def __array_ufunc__(self, ufunc, method, *inputs, **options): return _ufunc(ufunc, method, inputs, options)
-    def __array_function__(self, function, types, args, options): return _function(function, args, options)
+    def __array_ufunc__(self, ufunc, method, *inputs, **options): return _ufunc(ufunc, method, all_here(inputs), all_here(options))
+    def __array_function__(self, function, types, args, options): return _function(function, all_here(args), all_here(options))
 
     def __array__(self, dtype=None, copy=None):
         return value_of(self).__array__(dtype, copy)
@@ -390,12 +399,12 @@ cdef class RefBase:
     def to_device(self, device, *, stream=None): return on_device(self, device)
 
     def __getitem__(self, key):
-        return _read(self, key)
+        return _read(here(self), key)
 
     @property
     def at(self):
         """`x.at[key].set(v)`, and `add`, `mul`, `max`, `min`: copies of x with the entries that a key names changed."""
-        return _at(self)
+        return _at(here(self))
 
     def __getattribute__(self, name):
         # What the class has comes first: the interpreter keeps such answers, "nothing" among them. An op's name is then told at once: the
@@ -405,12 +414,13 @@ cdef class RefBase:
             entry = PyDict_GetItemWithError(_methods, name)
         if entry == NULL:
             return PyObject_GenericGetAttr(self, name)
+        cdef RefBase ref = here(self)
         if <object>entry is None:
-            return _Bound(getattr(self.ops, name), self, None)
+            return _Bound(getattr(ref.ops, name), ref, None)
         function, same = <object>entry
         if same is None:
-            return function(self)
-        return _Bound(getattr(self.ops, name) if same else function, self, function)
+            return function(ref)
+        return _Bound(getattr(ref.ops, name) if same else function, ref, function)
 
     def _repr_html_(self):
         return _html(self)
@@ -421,11 +431,12 @@ cdef class RefBase:
     def __getattr__(self, name):
         if name[:1] == "_" or name == "ops":
             raise AttributeError(name)
-        method = getattr(self.ops, name, None)
+        ref = here(self)
+        method = getattr(ref.ops, name, None)
         if method is None or not callable(method):
             of_numpy = f": no op of a program is NumPy's method; its value is array.{name} of x.numpy()" if hasattr(ndarray, name) else ""
             raise_error("MissingOpError", f"{type(self).__name__} has no attribute {name!r}{of_numpy}")
-        return _Bound(method, self, None)
+        return _Bound(method, ref, None)
 
 
 @cython.final

@@ -36,13 +36,13 @@ def from_dlpack(x: Any, *, copy: bool | None = True) -> Any:
         return AnyTensor(x.numpy()) if copied else x
     if not hasattr(x, "__dlpack__"):
         raise DTypeError(f"from_dlpack: an array with __dlpack__ is needed, got {type(x).__name__}")
-    if not isinstance(x, np.ndarray) and x.__dlpack_device__()[0] != _CPU:
+    if not isinstance(x, np.ndarray) and _device_of(x) != _CPU:
         if copied is False:
             raise OptionError("from_dlpack: copy=False takes an array of the CPU")
         return cuda().to_device(x)
     try:
         view = x if isinstance(x, np.ndarray) else np.from_dlpack(x)
-    except (BufferError, RuntimeError, TypeError) as error:
+    except (BufferError, RuntimeError, TypeError, ValueError) as error:
         raise DTypeError(f"from_dlpack: {error}") from None
     made = as_tensor(view, copy=copied is True)
     if copied is False and made.numpy().ctypes.data != view.ctypes.data:
@@ -51,6 +51,14 @@ def from_dlpack(x: Any, *, copy: bool | None = True) -> Any:
             f" is a multiple of 64; got {view.dtype} with strides {view.strides} at {view.ctypes.data:#x}"
         )
     return made
+
+
+def _device_of(x: Any) -> int:
+    # The kind of device that an array with `__dlpack__` says it is on.
+    device = x.__dlpack_device__() if hasattr(x, "__dlpack_device__") else None
+    if not isinstance(device, tuple) or len(device) != 2 or not isinstance(device[0], int):
+        raise DTypeError(f"from_dlpack: __dlpack_device__ must say the kind and the number of the device, got {device!r}")
+    return device[0]
 
 
 def from_torch(x: Any) -> Any:

@@ -107,6 +107,17 @@ class BodyGraph(Graph):
         """
         return next(source for source, made in self._seen.values() if made.id == value)
 
+    def _adopt(self, value: int, outer: Any) -> None:
+        """Make a value an input, which is captured.
+
+        Args:
+            value: of this body, which no node makes any more.
+            outer: what it is in the program around.
+        """
+        self.inputs.append(value)
+        self.captured.append(outer)
+        self._seen["adopted", value] = outer, GraphRef(self, value)
+
     def forget(self) -> None:
         """Let go of what was captured: an array that no one else holds is a constant of the program around the loop."""
         self._seen.clear()

@@ -19,6 +19,7 @@ from tlean.programs.running import backend_itself
 
 from .bodies import BodyGraph, called, leaf, results, spec_of
 from .choices import together
+from .invariants import lift
 
 #: How many steps a loop of a known number may have: as many as an array may have entries.
 MOST_STEPS = 1 << 48
@@ -165,6 +166,8 @@ def recorded(
         outputs.insert(n, graph.add(graph.step, graph._constant(as_tensor(1, "int64"))))
         init.append(ops._own_constant(as_tensor(0, "int64")))
     c = len(init)
+    if steps:
+        outputs = lift(graph, graph.inputs[: c + len(xs)], outputs)  # type: ignore[arg-type]
     inputs, (body,) = together([graph], [outputs], [*init, *loop.xs], c + len(xs))
     if unroll is True:
         done = scan_record(body, c, len(xs), steps, reverse).rules.decompose(ops, *inputs)

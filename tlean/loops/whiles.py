@@ -17,6 +17,7 @@ from tlean.programs.running import backend_itself
 
 from .bodies import called, spec_of
 from .choices import together
+from .invariants import lift
 from .scans import MOST_STEPS, body_of
 
 
@@ -80,6 +81,7 @@ def while_loop(
                 b.inputs.insert(carries, number.id)
             after.append(loop.graph.add(numbers[1], loop.graph._constant(as_tensor(1, "int64"))))
             refs = [*refs, ops._own_constant(as_tensor(0, "int64"))]
+        after = lift(loop.graph, loop.graph.inputs[: len(refs)], after, runs=False)  # type: ignore[arg-type]
         inputs, (first, second) = together(bodies, [[flag], after], refs, len(refs))
         made = ops.apply(while_record(first, second, len(refs), most, lengths), tuple(inputs), {})
         return tree.unflatten(structure, list(made)[:carries] if isinstance(made, tuple) else [made])

@@ -11,7 +11,7 @@ from contextvars import ContextVar, copy_context
 from typing import Any
 
 from tlean import tree
-from tlean._core.refs import RefBase
+from tlean._core.refs import RefBase, count_body, install_capture
 
 
 class Wrapped:
@@ -51,7 +51,13 @@ def run_in(program: Any, function: Callable[..., Any], args: tuple[Any, ...], ke
     if outer is not None and outer[1] is own and program is own:
         # A transformation inside a layer: the layer's parameters mean what they do around it.
         program = outer[0]
-    return copy_context().run(_entered, (program, own, outer), function, args, keywords, first)
+    if not hasattr(own, "around"):
+        return copy_context().run(_entered, (program, own, outer), function, args, keywords, first)
+    count_body(1)
+    try:
+        return copy_context().run(_entered, (program, own, outer), function, args, keywords, first)
+    finally:
+        count_body(-1)
 
 
 def _entered(
@@ -79,12 +85,43 @@ def innermost(first: Any, others: Iterable[Any] = ()) -> Any:
     program, own, outer = found
     if first is None or first is own or any(r.ops is own for r in others):
         return program
-    # A reference of a program around the running one is captured by it.
-    while outer is not None:
-        if outer[1] is first:
-            return program
-        outer = outer[2]
-    return first
+    # A reference of a program around the running one is captured by it. A loop's body knows the program around it by itself: sessions and
+    # tapes run no function.
+    while not encloses(own, first):
+        if outer is None:
+            return first
+        own, outer = outer[1], outer[2]
+        if own is first:
+            break
+    return program
+
+
+def encloses(body: Any, program: Any) -> bool:
+    """Whether the one is a loop's body inside the other.
+
+    Args:
+        body: a backend.
+        program: another.
+    """
+    inside = getattr(body, "encloses", None)
+    return inside is not None and inside(program)
+
+
+def captured(ref: Any) -> Any:
+    """A reference as the loop's body that runs knows it; as it is where no body runs inside its program.
+
+    Args:
+        ref: any reference.
+    """
+    running = found = frame()
+    while found is not None and found[1] is not ref.ops:
+        if encloses(found[1], ref.ops):
+            return running[1].ref(ref)
+        found = found[2]
+    return ref
+
+
+install_capture(captured)
 
 
 def innermost_among(values: Any) -> Any:

@@ -20,7 +20,7 @@ from tlean._core.refs import RefBase
 from tlean._generated.methods import OpsMethods
 from tlean.arguments import label
 from tlean.dtypes import FLOATS, INTEGERS, keeps
-from tlean.errors import DTypeError, NodeError, NumericsError, TleanError, complete
+from tlean.errors import DTypeError, NodeError, NumericsError, OptionError, TleanError, complete
 from tlean.ops import OpDef, Spec, get
 
 from .definitions import CREATORS, DEFINITIONS
@@ -209,6 +209,10 @@ class Reference(OpsMethods):
             outputs = CREATORS[record.name](dtype, *arrays, **{k: v for k, v in options.items() if k != "dtype"})
         elif formula is not None:
             outputs = evaluate(formula, arrays, options)  # type: ignore[arg-type]
+        elif record.rules.decompose is None:
+            raise OptionError(
+                f"{record.name}: the reference computes an op by a rule decompose, and it has none; a check of it takes a reference="
+            )
         else:
             self._inside += 1
             try:

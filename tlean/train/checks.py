@@ -90,7 +90,9 @@ class Settings:
     held: InitVar[bool]
 
     def __post_init__(self, held: bool) -> None:
-        check_counts(epochs=self.epochs, accumulate=self.accumulate, patience=self.patience)
+        for name, count in (("epochs", self.epochs), ("accumulate", self.accumulate)):
+            whole(f"fit: {name}", count, 1)
+        check_counts(patience=self.patience)
         if self.clip_norm is not None:
             limit("fit: clip_norm", self.clip_norm)
         if self.metrics is None:

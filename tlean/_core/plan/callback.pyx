@@ -15,8 +15,8 @@ from tlean._core.kernel cimport TL_OK, TL_RAISED
 
 cdef extern from "Python.h":
     ctypedef struct PyFrameObject
-    PyFrameObject* PyEval_GetFrame()                        # borrowed
-    PyFrameObject* PyFrame_GetBack(PyFrameObject* frame)    # a new reference
+    PyFrameObject* PyEval_GetFrame() except? NULL                       # borrowed
+    PyFrameObject* PyFrame_GetBack(PyFrameObject* frame) except? NULL   # a new reference, or NULL for the first frame, or without memory
     object PyFrame_GetGlobals(PyFrameObject* frame)
     ctypedef struct PyCodeObject
     PyCodeObject* PyFrame_GetCode(PyFrameObject* frame)     # a new reference

@@ -22,7 +22,7 @@ from ..target import WRITES, Target
 NO_TOTALS: Mapping[int, GraphRef] = MappingProxyType({})
 
 #: Kernels that copy a part of an array, and how large what they make may be to be made ahead of time.
-_MOVES = frozenset(("strided_copy", "place"))
+MOVES = frozenset(("strided_copy", "place"))
 _NEAR = 1 << 16
 
 #: Loops that are kept, by what they are.
@@ -86,7 +86,7 @@ def counts_up(body: Graph, carry: int) -> bool:
 def _moves_first(body: Graph, nodes: Sequence[GraphNode]) -> list[GraphNode]:
     # Copies of parts come as soon as there is what they copy, so that what is computed of them is one group.
     readers: dict[int, list[GraphNode]] = {}
-    moves = [n for n in nodes if n.record.kernel in _MOVES and body.specs[n.outputs[0]].size <= _NEAR]
+    moves = [n for n in nodes if n.record.kernel in MOVES and body.specs[n.outputs[0]].size <= _NEAR]
     ready = set(body.inputs) | set(body.constants)
     for n in moves:
         readers.setdefault(n.inputs[0], []).append(n)  # type: ignore[arg-type]

@@ -51,7 +51,7 @@ def _moved(graph: Graph, loop: GraphNode, body: Graph, own: int) -> tuple[Graph,
     # that the body reads of it are further inputs, and which these are in that graph.
     ins: Any = body.inputs
     varying = moving(body, body.nodes, ins[:own])
-    nodes = [n for n in body.nodes if _may_move(body, n) and varying.isdisjoint(n.inputs)]
+    nodes = [n for n in body.nodes if may_move(body, n) and varying.isdisjoint(n.inputs)]
     known = {*ins, *body.constants, None}
     made = {v for n in nodes for v in n.outputs}
     while nodes:
@@ -82,7 +82,8 @@ def _moved(graph: Graph, loop: GraphNode, body: Graph, own: int) -> tuple[Graph,
     return left.prune(), [where[v] for v in worth]
 
 
-def _may_move(body: Graph, node: GraphNode) -> bool:
+def may_move(body: Graph, node: GraphNode) -> bool:
+    """Whether a node may leave a loop."""
     # What may fail stays, since a loop names the iteration and may run no step; so does what calls the user's functions.
     record = node.record
     plain = record.loop is None and record.host is None and record.registered and not (record.random or record.effects)

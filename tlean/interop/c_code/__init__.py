@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from tlean import arguments
 from tlean.errors import OptionError
 from tlean.files import as_path, replacing
 from tlean.ops import Spec, all_ops
@@ -61,7 +61,11 @@ class CProgram:
         self.outputs: tuple[tuple[str, str, Spec], ...] = tuple((p.name, p.what, p.spec) for p in outputs)
 
     def seeds(self, seed: int, call: int = 0) -> np.ndarray:
-        """The seeds that `tl.jit(f, seed=seed)` takes at its call number `call`, as the argument `seeds` of a program with random ops."""
+        """The seeds that `tl.jit(f, seed=seed)` takes at its call number `call`, as the argument `seeds` of a program with random ops.
+
+        Raises: OptionError for a seed that is no int of 64 bits, or a call that is no int of at least 0.
+        """
+        seed, call = arguments.seed("seeds", seed), arguments.whole("seeds: call", call, 0)
         count = sum(spec.size for name, _, spec in self.inputs if name == "seeds")
         return np.array([signed_seed(op_seed(seed, call * count + k)) for k in range(count)], np.int64)
 
@@ -129,9 +133,11 @@ def export_c(
         if target.suffix != ".c" or re.search(r'["\\\x00-\x1f]', target.stem):
             raise OptionError(f"export_c: the path must end in .c, and its name be one that #include takes, got {str(path)!r}")
         source = source.replace(f'#include "{name}.h"', f'#include "{target.stem}.h"')
-        for place, text in ((target, source), (target.with_suffix(".h"), header)):
-            with replacing("export_c: the target", place) as partial:
-                Path(partial).write_text(text, encoding="utf-8")
+        # Both are written before either takes its place.
+        with replacing("export_c: the target", target) as code, replacing("export_c: the target", target.with_suffix(".h")) as beside:
+            # A name that is no text of Unicode is in the file by its bytes.
+            code.write_text(source, encoding="utf-8", errors="surrogateescape")
+            beside.write_text(header, encoding="utf-8")
     return CProgram(name, source, header, program.inputs, program.outputs)
 
 
@@ -244,7 +250,7 @@ def _unread(program: Exported) -> str:
 
 
 def _header(program: Exported, writer: Writer, name: str) -> str:
-    guard = f"{name.upper()}_H"
+    guard = f"TLEAN_EXPORTED_{name}_H"
     members = [
         f"{C_TYPES[s.spec.dtype]} {s.name}[{max(s.spec.size, 1)}]; /* {_comment(s.what)}, {_shape(s.spec)} */" for s in program.states
     ]

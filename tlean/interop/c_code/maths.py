@@ -14,8 +14,9 @@ _HEADERS = (
     "kernels/special/incomplete.h",
 )
 
-#: What every file begins with. Products are contracted where the functions say so, and only if the processor has the instruction. GCC 12
-#: copies some constant arrays wrongly by AVX-512, unless it has to expect that their elements are written.
+#: What every file begins with. Products are contracted where the functions say so, and only if the processor has the instruction, which
+#: not every compiler says by FP_FAST_FMA. GCC 12 copies some constant arrays wrongly by AVX-512, unless it has to expect that what is in
+#: them is written.
 PREAMBLE = """\
 #include <math.h>
 #include <stdint.h>
@@ -25,14 +26,12 @@ PREAMBLE = """\
 #pragma STDC FP_CONTRACT OFF
 #endif
 
-#ifdef FP_FAST_FMAF
+#if defined(FP_FAST_FMA) || defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+#define TL_HAS_FMA
 #define TL_FMAF(a, b, c) fmaf(a, b, c)
-#else
-#define TL_FMAF(a, b, c) ((a) * (b) + (c))
-#endif
-#ifdef FP_FAST_FMA
 #define TL_FMA(a, b, c) fma(a, b, c)
 #else
+#define TL_FMAF(a, b, c) ((a) * (b) + (c))
 #define TL_FMA(a, b, c) ((a) * (b) + (c))
 #endif
 #if defined(__GNUC__) || defined(__clang__)
@@ -185,6 +184,6 @@ def _defines(item: str) -> tuple[str, ...]:
 
 
 def _plain(item: str) -> str:
-    item = re.sub(r"__builtin_fma\b", "fma", item.replace("__FMA__", "FP_FAST_FMA"))
+    item = re.sub(r"__builtin_fma\b", "fma", item.replace("__FMA__", "TL_HAS_FMA"))
     item = re.sub(r"\bwide\b", "tl_wide", item.replace("TL_RESTRICT", "restrict"))
     return re.sub(r"__builtin_(\w+)", r"\1", item)

@@ -68,7 +68,7 @@ class Exported:
 def _specs(specs: Any) -> tuple[Any, ...]:
     # For each argument a tree of Specs; a tuple of integers is a shape.
     if isinstance(specs, Spec) or not isinstance(specs, list | tuple) or all(type(n) is int for n in specs):
-        specs = (specs,) if specs != () else ()
+        specs = () if isinstance(specs, tuple) and not specs else (specs,)
     return tuple(spec_tree(x) for x in specs)
 
 
@@ -149,7 +149,7 @@ def _gradient(
     elif wrt is None:
         chosen = [k for k, s in enumerate(leaves) if s.dtype in FLOATS]
     else:
-        wanted = set(wrt) if isinstance(wrt, tuple | list | set | frozenset) else {wrt}
+        wanted = list(wrt) if isinstance(wrt, tuple | list | set | frozenset) else [wrt]
         owner = [k for k, x in enumerate(trees) for _ in range(tree.count(tree.flatten(x)[1]))]
         if any(type(k) is not int or not 0 <= k < len(trees) for k in wanted):
             raise OptionError(f"export_c: wrt must be numbers of arguments from 0 to {len(trees) - 1}, got {wrt!r}")
@@ -197,5 +197,7 @@ def _step(
         hypers.append(g._value(Spec((len(numbers),), "float64")))
         result.updates.append((tuple(numbers), at))
         after += g._record(record, [x.id, grad.id, *(r.id for r in slots), hypers[-1].id], {})
+    if not result.states:
+        raise OptionError("export_c: a step takes an optimizer of parameters that the program has, got one of others")
     g.inputs += [r.id for r in hypers]
     g.outputs += after
