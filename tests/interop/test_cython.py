@@ -170,6 +170,8 @@ def trouble(guest: Any) -> Any:
 TROUBLES = [
     (1, tl.ShapeError, "trouble: x is not what the guest wants"),
     (2, ZeroDivisionError, "in the guest"),
+    (3, OverflowError, "left by the guest"),
+    (103, tl.OptionError, "guest_trouble.*: a kernel that returns TL_RAISED must have noted an exception by .*, got none"),
     (102, MemoryError, "guest_trouble"),
     (101, tl.IndexRangeError, "guest_trouble: an index or label is out of range, got x: "),
     # Statuses that only kernels of ours return, and one that is none.
@@ -366,6 +368,10 @@ def test_nodes_that_are_refused(guest: Any) -> None:
     x, other = m.leaf([1.0]), tl.TapeM(dtype="float64").leaf([1.0])
     with pytest.raises(tl.ShapeError, match="there are fewer than no elements"):
         guest.multiply(m, (x, x), (1,), -1)
+    with pytest.raises(
+        tl.OptionError, match="multiply: a function that returns TL_RAISED must have noted an exception by tl_fail or tl_raised"
+    ):
+        guest.multiply(m, (x, x), (1,), -2)
     for inputs in ((x, other), (x, 7), [x, x], (x,) * 33):
         with pytest.raises(tl.NodeError):
             guest.multiply(m, inputs, (1,), 1)
