@@ -81,7 +81,7 @@ def test(wheel: Path, folder: Path, oldest: bool) -> None:
     with zipfile.ZipFile(wheel) as files:
         names = files.namelist()
     assert any(name.endswith(".dist-info/sboms/tlean.cdx.json") for name in names), "the wheel must list what is in it"
-    assert [name for name in names if name.endswith(".pxd")] == ["tlean/__init__.pxd"], "the core's fields are nobody else's"
+    assert [name for name in names if name.endswith(".pxd")] == ["tlean/__init__.pxd"], "the core's fields are for the core alone"
     environment = Environment(folder)
     # The tutorial saves a model.
     environment.install(f"{wheel}[checkpoint]", *([lowest("numpy"), lowest("safetensors")] if oldest else []))

@@ -36,9 +36,9 @@ class OnnxProgram(Module):
     """A program that was read from an ONNX file: a model whose parameters are the file's initialisers of floats.
 
     It is called with arrays, or with references inside a program: it is differentiated, compiled, batched, fine-tuned like any `nn.Module`.
-    Inputs that are shapes, axes or counts must be arrays, whose numbers the program is compiled for; the latest 64 programs are kept. Inputs,
-    parameters and results of small dtypes (float16, int8, …) are float32 and int64 inside programs; called with arrays, it returns NumPy's
-    of the small dtype.
+    Inputs that are shapes, axes or counts must be arrays, whose numbers the program is compiled for; the latest 64 programs are kept.
+    Inputs, parameters and results of small dtypes (float16, int8, …) are float32 and int64 inside programs; called with arrays, it returns
+    NumPy's of the small dtype.
 
     Args:
         model: the file's message.
