@@ -6,7 +6,6 @@ functional transformations `grad`, `vjp`, `jvp`, `hvp`, `hessian`. Every op is a
 """
 
 from functools import partial as _partial
-from importlib import import_module as _import_module
 from typing import TYPE_CHECKING
 
 from . import arrays as _arrays  # noqa: F401  (connects NumPy's methods and functions)
@@ -37,6 +36,7 @@ from .errors import (
 )
 from .later import function as _function
 from .later import names as _names
+from .later import whole as _whole
 from .rng import draw_with as _draw_with
 
 if TYPE_CHECKING:
@@ -269,9 +269,9 @@ _install_moved()
 _install_errors({c.__name__: c for c in vars(_errors).values() if isinstance(c, type) and issubclass(c, TleanError)})
 _install_add(_function("tlean.interpreters.eager", "add"))
 _install_indexing(_function("tlean.indexing", "read"), _function("tlean.indexing", "At"))
-_install_namespace(_partial(_import_module, "tlean.array_api"))
+_install_namespace(_partial(_whole, "tlean.array_api"))
 _draw_with(_function("tlean.dispatch", "drawn"))
 # The sessions and tapes of a device, when one is first asked for.
-_with_device(lambda: [_import_module(name) for name in ("tlean.session.cuda", "tlean.tape.cuda")])
+_with_device(lambda: [_whole(name) for name in ("tlean.session.cuda", "tlean.tape.cuda")])
 if not TYPE_CHECKING:
     __getattr__, __dir__ = _names(__name__, _MODULES, _HOLDERS)

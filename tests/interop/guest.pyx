@@ -6,6 +6,7 @@ cimport tlean as tl
 
 cdef extern from "Python.h":
     int PyGILState_Check() nogil
+    void PyErr_SetString(object error, const char* message)
 
 cdef enum:
     BLOCK = 1000
@@ -25,6 +26,11 @@ cdef int trouble(void** out, void** inp, const int64_t* ints, const double* floa
                 raise ZeroDivisionError("in the guest")
             except ZeroDivisionError as error:
                 return tl.raised(error)
+    if ints[1] == 3:
+        with gil:
+            # As in C: neither noted nor cleared.
+            PyErr_SetString(OverflowError, b"left by the guest")
+        return tl.TL_RAISED
     if ints[1] >= 100:
         return ints[1] - 100
     return tl.run_loop(double_loop, 1, sizeof(double), out, inp, ints[0], NULL, accumulate, 1.0)
@@ -157,7 +163,7 @@ cdef int forward(void* context, void* out, void** inp) noexcept nogil:
     global _gil_was_held
     _gil_was_held = PyGILState_Check()
     if n < 0:
-        return tl.fail(b"ShapeError", b"there are fewer than no elements")
+        return tl.fail(b"ShapeError", b"there are fewer than no elements") if n == -1 else tl.TL_RAISED
     for i in range(n):
         (<double*>out)[i] = (<const double*>inp[0])[i] * (<const double*>inp[1])[i]
     return tl.TL_OK

@@ -378,3 +378,24 @@ def test_a_path_of_bytes_that_are_no_text(tmp_path):
     assert b'#include "net\xff.h"\n' in path.read_bytes() and path.with_suffix(".h").exists()
     if shutil.which("gcc"):
         subprocess.run(["gcc", *FLAGS, "-c", path, "-o", tmp_path / "net.o"], check=True)
+
+
+def test_constants_that_are_copied(tmp_path):
+    """Equal words with zeros behind them, at every place of a piece of a copy: what gcc 12 copies wrongly with AVX-512."""
+    runs = [(n, k) for n in (5, 9, 15, 21, 27, 34) for k in range(1, n, 2)]
+    tables = [np.repeat([3.0, 0.0], [k, n - k]) for n, k in runs] + [np.repeat([-2.5, 0.0, 3.0], [n - k, k, 2]) for n, k in runs]
+    flags = ("-std=c99", "-O2", "-march=native", "-Wall", "-Wextra", "-pedantic", "-Werror")
+    for dtype in ("float64", "float32"):
+        given = [np.ones(t.shape, dtype) for t in tables]
+        # The gradients are the tables.
+        c = tl.export_c(
+            lambda *xs, d=dtype: sum(tl.sum(x * t.astype(d)) for x, t in zip(xs, tables, strict=True)),
+            tuple(given),
+            name="tables",
+            what="value_and_grad",
+            wrt=tuple(range(len(tables))),
+        )
+        status, made = Library(tmp_path / dtype, [c], flags=flags).call(c, given)
+        assert status == 0
+        for found, table in zip(made[1:], tables, strict=True):
+            assert found.tolist() == table.astype(dtype).tolist()

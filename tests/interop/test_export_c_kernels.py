@@ -141,3 +141,23 @@ def test_a_function_that_is_named_as_one_of_c_gets_another_name():
 
 def test_every_op_has_a_form_in_c():
     assert refused_ops() == []
+
+
+@pytest.mark.parametrize(("dtype", "scale"), [("float32", 2.0**-136), ("float64", 2.0**-1034)])
+@pytest.mark.parametrize("n", [1, 3, 9])
+def test_pivots_without_a_finite_reciprocal(tmp_path, n, dtype, scale):
+    a = RNG.integers(-9, 10, (3, n, n)) + np.roll(18 * np.eye(n, dtype=int), 1, axis=-1)
+    x = RNG.integers(-3, 4, (3, n, 2))
+    small, b = (a * scale).astype(dtype), (a @ x * scale).astype(dtype)
+    # One of three is an ordinary matrix.
+    small[1], b[1] = a[1], a[1] @ x[1]
+
+    def f(a, b):
+        return *tl.linalg.slogdet(a), tl.linalg.solve(a, b), tl.linalg.solve_triangular(a, b)
+
+    c = tl.export_c(f, (small, b), name="tiny")
+    status, made = Library(tmp_path / "gcc", [c]).call(c, (small, b))
+    assert status == 0
+    for one, other in zip(made, tl.jit(f)(small, b), strict=True):
+        np.testing.assert_allclose(one, np.asarray(other), rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(made[2], x, atol=0.1)

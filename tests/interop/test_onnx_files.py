@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 
 import tlean as tl
 from tlean import nn
+from tlean.interop.onnx.reading.api import read
 
 onnx = pytest.importorskip("onnx", reason="files of ONNX are read and written by its package")
 
@@ -242,3 +245,26 @@ def test_shapes_may_be_arguments(tmp_path: Path) -> None:
     f = tl.onnx.load(path)
     assert f(_data(6), np.array([2, 3])).shape == (2, 3)
     assert f(_data(6), np.array([-1, 2])).shape == (3, 2)
+
+
+def test_programs_for_ever_new_numbers_are_bounded() -> None:
+    helper, kinds = onnx.helper, onnx.TensorProto
+    graph = helper.make_graph(
+        [helper.make_node("Expand", ["x", "shape"], ["y"])],
+        "spread",
+        [helper.make_tensor_value_info("x", kinds.FLOAT, [1]), helper.make_tensor_value_info("shape", kinds.INT64, [1])],
+        [helper.make_tensor_value_info("y", kinds.FLOAT, [None])],
+    )
+    net = read(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]))
+    x, kept = np.ones(1, np.float32), []
+    for n in range(1, 200):
+        assert net(x, np.array([n])).shape == (n,)
+        (latest,) = [p for key, p in net._programs.items() if key[0][3] == np.int64(n).tobytes()]
+        kept.append(weakref.ref(latest))
+        assert len(net._programs) <= 64
+    del latest
+    gc.collect()
+    # What was dropped is gone, what is kept is used again, and what is gone is made again.
+    assert sum(r() is not None for r in kept) == 64 and all(r() is not None for r in kept[-64:])
+    assert net(x, np.array([199])).shape == (199,) and kept[-1]() in net._programs.values()
+    assert net(x, np.array([1])).shape == (1,) and len(net._programs) == 64

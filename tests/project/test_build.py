@@ -19,6 +19,7 @@ import pytest
 import setuptools
 
 import tlean
+from tlean.interop.c_code import maths
 from tools.packaging import pack, sbom
 
 ROOT = Path(__file__).parents[2]
@@ -113,6 +114,18 @@ def test_a_wheel_lists_what_is_in_it(build: ModuleType, tmp_path: Path) -> None:
     assert {part["name"] for part in document["components"]} == {"cython", "numpy"}
     every = {part["bom-ref"] for part in (*document["components"], document["metadata"]["component"])}
     assert {entry["ref"] for entry in document["dependencies"]} == every
+
+
+def test_a_wheel_has_what_others_build_with_and_what_exported_c_is_made_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    distribution = setuptools.Distribution({"script_name": "setup.py"})
+    distribution.parse_config_files()
+    command = distribution.get_command_obj("build_py")
+    command.ensure_finalized()
+    held = {Path(source, name).as_posix() for _, source, _, names in command.data_files for name in names}
+    assert {name for name in held if name.endswith(".pxd")} == {"tlean/__init__.pxd"}
+    assert {"tlean/_core/capi/tlean.h", "tlean/_core/kernel.h", "tlean/py.typed"} <= held
+    assert {f"tlean/_core/{name}" for name in maths._HEADERS} <= held
 
 
 def test_a_packed_wheel_is_the_same_whenever_it_is_packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

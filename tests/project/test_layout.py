@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import re
 import subprocess
@@ -105,3 +106,17 @@ def test_examples_use_the_public_api() -> None:
 def test_import_needs_numpy_alone(absent: str) -> None:
     program = f"import sys; import tlean; sys.exit({absent!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("module", ["plan.calls", "plan.commit", "capi.table"])
+def test_stubs_have_what_is_there(module: str) -> None:
+    """Its functions and classes, and their members, are those of the module."""
+    stub = ROOT / "tlean" / "_core" / f"{module.replace('.', '/')}.pyi"
+    built = importlib.import_module(f"tlean._core.{module}")
+    nodes = {n.name: n for n in ast.parse(stub.read_text()).body if isinstance(n, ast.ClassDef | ast.FunctionDef)}
+    public = {n for n, v in vars(built).items() if getattr(v, "__module__", None) == built.__name__ and not n.startswith("_")}
+    assert nodes.keys() <= vars(built).keys() and (module != "plan.commit" or public == nodes.keys())
+    for name, node in nodes.items():
+        for n in node.body if isinstance(node, ast.ClassDef) else ():
+            member = n.name if isinstance(n, ast.FunctionDef) else ast.unparse(n.target) if isinstance(n, ast.AnnAssign) else "__init__"
+            assert hasattr(getattr(built, name), member), (name, member)

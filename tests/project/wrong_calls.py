@@ -34,6 +34,14 @@ def options_that_are_words(s: tl.Session, x: np.ndarray, y: np.ndarray) -> None:
     nn.Conv2d(1, 8, 3, padding="full")  # type: ignore[arg-type]
     nn.Conv2d(1, 8, 3, padding_mode="symmetric")  # type: ignore[arg-type]
     nn.EmbeddingBag(10, 4, mode="min")  # type: ignore[arg-type]
+    tl.searchsorted(x, y, side="middle")  # type: ignore[arg-type]
+    tl.linalg.qr(x, mode="full")  # type: ignore[arg-type]
+    tl.solvers.odeint(np.add, 1.0, x, method="dopri8")  # type: ignore[arg-type]
+    tl.solvers.newton_krylov(np.sin, 1.0, linear="bicg")  # type: ignore[arg-type]
+    tl.cubic_spline(0.5, x, y, bc_type="clamped")  # type: ignore[arg-type]
+    tl.scipy.minimize(np.sum, x, method="LBFGS")  # type: ignore[arg-type]
+    tl.scipy.root(np.sin, x, method="newton")  # type: ignore[arg-type]
+    tl.scipy.solve_ivp(np.add, (0.0, 1.0), x, method="RK4")  # type: ignore[arg-type]
 
 
 def calls(s: tl.Session, x: np.ndarray) -> None:
@@ -58,4 +66,8 @@ def words_that_are_right(s: tl.Session, x: np.ndarray, y: np.ndarray, p: tl.Para
     tl.interpolate(x, size=(4, 4), mode="bilinear")
     nn.Conv2d(1, 8, 3, padding="same", padding_mode="circular")
     tl.scan(np.add, x, y, checkpoint="sqrt")
+    tl.scipy.minimize(np.sum, x, method="L-BFGS-B")
+    tl.scipy.minimize(np.sum, x, method=lambda f, x0, **options: f(x0))
+    tl.scipy.solve_ivp(np.add, (0.0, 1.0), x, method="Radau")
+    tl.solvers.odeint(np.add, 1.0, x, method="rodas4")
     s.optim_step(tl.optim.Adam([p]), s.backward_scalar_dense_all(s.sum(s.use(p))))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import tlean as tl
+from tlean.stats.values import AT_LEAST_0, KNOWN, POSITIVE, SHARE
 
 scipy_stats = pytest.importorskip("scipy.stats")
 INF, NAN = np.inf, np.nan
@@ -131,3 +132,61 @@ def test_the_table_is_whole():
     for name, row in rows:
         if name in tl.stats.__all__:
             assert set(re.findall(r"`(\w+)`", row)) == {*getattr(tl.stats, name).__all__}, name
+
+
+#: What the parameters of each distribution must be.
+BOUNDS = {
+    "norm": (KNOWN, POSITIVE), "gamma": (POSITIVE, KNOWN, POSITIVE), "beta": (POSITIVE, POSITIVE, KNOWN, POSITIVE),
+    "t": (POSITIVE, KNOWN, POSITIVE), "poisson": (AT_LEAST_0,), "bernoulli": (SHARE,),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "function"), [(n, f) for n in GRIDS for f in functions(n) if (n, f) not in WITHOUT])
+def test_what_is_nan_for_its_parameters_has_gradients_of_nan(name, function):
+    """By every argument, inside the support and outside, eagerly and compiled; rows of other parameters keep their bits."""
+    first = [] if function in ("mean", "var", "entropy") else [[0.3, 0.9]] if function in ("ppf", "isf") else [[-3.0, 0.2, 1.0, 50.0]]
+    grid = np.array(list(itertools.product(*first, *GRIDS[name]))).T
+    with np.errstate(invalid="ignore"):
+        wrong = [
+            ~((v >= low if itself else v > low) & (v <= high))
+            for v, (low, high, itself) in zip(grid[len(first) :], BOUNDS[name], strict=True)
+        ]
+    bad = np.any(wrong, axis=0)
+    assert bad.any() and not bad.all()
+
+    def density(*arguments):
+        return getattr(getattr(tl.stats, name), function)(*arguments)
+
+    def gradients(*arguments):
+        return tl.grad(lambda *free: tl.sum(density(*free)), argnums=tuple(range(len(arguments))))(*arguments)
+
+    with np.errstate(all="ignore"):
+        assert np.isnan(np.asarray(density(*grid))[bad]).all()
+        alone = gradients(*grid[:, ~bad])
+        for way in (gradients, tl.jit(gradients)):
+            for g, wanted in zip(way(*grid), alone, strict=True):
+                assert np.isnan(np.asarray(g)[bad]).all()
+                np.testing.assert_array_equal(np.asarray(g)[~bad], np.asarray(wanted))
+        tangent = tl.jvp(density, (*grid,), (*np.ones_like(grid),))[1]
+        assert np.isnan(np.asarray(tangent)[bad]).all()
+
+
+def test_one_scale_of_many_points():
+    x = np.array([-1.0, 0.5, 2.0])
+    for scale, undefined in ((2.0, False), (-2.0, True), (0.0, True)):
+        for f in (tl.stats.norm.logpdf, lambda x, loc, scale: tl.stats.gamma.logpdf(x, 2.0, loc, scale)):
+            value, found = tl.value_and_grad(lambda *a, f=f: tl.sum(f(*a)), argnums=(0, 1, 2))(x, np.array(0.3), np.array(scale))
+            assert np.isnan(float(value)) == undefined or float(value) == -INF
+            assert all(np.isnan(np.asarray(g)).all() == undefined for g in found)
+
+
+@pytest.mark.parametrize("function", ["logpdf", "pdf", "entropy", "mean", "var", "cov"])
+def test_a_row_of_a_dirichlet_distribution_with_one_wrong_parameter(function):
+    alpha, x = np.array([[0.5, 2.0, 1.5], [0.5, -2.0, 1.5], [1.0, 0.0, 3.0]]), np.full((3, 3), 1 / 3)
+    arguments = (x, alpha) if function in ("logpdf", "pdf") else (alpha,)
+    value, found = tl.value_and_grad(lambda *a: tl.sum(getattr(tl.stats.dirichlet, function)(*a)), argnums=tuple(range(len(arguments))))(
+        *arguments
+    )
+    assert np.isnan(float(value))
+    for g in found:
+        assert np.isnan(np.asarray(g)[1:]).all() and np.isfinite(np.asarray(g)[0]).all()

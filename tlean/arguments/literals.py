@@ -48,5 +48,7 @@ LayerPadding: TypeAlias = Literal["zeros", "reflect", "replicate", "circular"]
 Cover: TypeAlias = Literal["same", "valid"]
 #: The activation of a plain recurrent layer.
 Nonlinearity: TypeAlias = Literal["tanh", "relu"]
+#: Of which columns Q is, or R alone.
+Columns: TypeAlias = Literal["reduced", "complete", "r"]
 #: Which of its two sides.
 Side: TypeAlias = Literal["left", "right"]

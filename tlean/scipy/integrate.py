@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -20,10 +20,17 @@ from .vectors import Vector, as_tuple, called
 #: Methods that use the Jacobian.
 IMPLICIT = ("Radau", "BDF", "LSODA")
 METHODS = ("RK23", "RK45", "DOP853", *IMPLICIT)
+StepMethod: TypeAlias = Literal["RK23", "RK45", "DOP853", "Radau", "BDF", "LSODA"]
 
 
 def solve_ivp(
-    f: Callable[..., Any], t_span: Any, y0: Any, method: str = "RK45", args: Any = (), sparse: bool = False, **options: Any
+    f: Callable[..., Any],
+    t_span: Any,
+    y0: Any,
+    method: StepMethod | type[Any] = "RK45",
+    args: Any = (),
+    sparse: bool = False,
+    **options: Any,
 ) -> Any:
     """`scipy.integrate.solve_ivp` of a program; the implicit methods get its compiled Jacobian.
 
@@ -31,7 +38,7 @@ def solve_ivp(
         f: `f(t, y, *args)` returns dy/dt, a tree like y.
         t_span: the first time and the last.
         y0: the first state, a tree.
-        method: as in SciPy.
+        method: as in SciPy, a name or a class of steppers.
         args: a tuple of further arguments, or one.
         sparse: hand over a sparse Jacobian, by `tl.sparse_jacobian`: "Radau" and "BDF" take one.
         options: SciPy's further arguments (`t_eval`, `rtol`, `atol`, `dense_output`, …).
@@ -48,7 +55,8 @@ def solve_ivp(
         raise OptionError("solve_ivp: derivatives must be left to the program, got jac")
     function("solve_ivp", "f", f)
     # SciPy also takes a class of steppers.
-    method = method if isinstance(method, type) else choice("solve_ivp", "method", method, METHODS)
+    if not isinstance(method, type):
+        choice("solve_ivp", "method", method, METHODS)
     try:
         first, last = (float(t) for t in t_span)
     except (TypeError, ValueError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -21,6 +21,15 @@ PRODUCTS = ("newton-cg", "trust-ncg", "trust-krylov", "trust-constr")
 MATRICES = ("dogleg", "trust-exact")
 MINIMA = (*WITHOUT, *PRODUCTS, *MATRICES, "cg", "bfgs", "l-bfgs-b", "tnc", "slsqp")
 ROOTS = ("hybr", "lm", "broyden1", "broyden2", "anderson", "linearmixing", "diagbroyden", "excitingmixing", "krylov", "df-sane")
+#: As SciPy writes them, and in small letters.
+MinimumMethod: TypeAlias = Literal[
+    "Nelder-Mead", "Powell", "COBYLA", "COBYQA", "Newton-CG", "CG", "BFGS", "L-BFGS-B", "TNC", "SLSQP",
+    "nelder-mead", "powell", "cobyla", "cobyqa", "newton-cg", "cg", "bfgs", "l-bfgs-b", "tnc", "slsqp",
+    "trust-ncg", "trust-krylov", "trust-constr", "dogleg", "trust-exact",
+]  # fmt: skip
+RootMethod: TypeAlias = Literal[
+    "hybr", "lm", "broyden1", "broyden2", "anderson", "linearmixing", "diagbroyden", "excitingmixing", "krylov", "df-sane"
+]
 
 
 def _method(who: str, method: Any, names: tuple[str, ...]) -> Any:
@@ -34,14 +43,16 @@ def _refuse(name: str, options: dict[str, Any], *names: str) -> None:
         raise OptionError(f"{name}: derivatives must be left to the program, got {', '.join(wrong)}")
 
 
-def minimize(f: Callable[..., Any], x0: Any, args: Any = (), method: str | None = None, **options: Any) -> Any:
+def minimize(
+    f: Callable[..., Any], x0: Any, args: Any = (), method: MinimumMethod | Callable[..., Any] | None = None, **options: Any
+) -> Any:
     """`scipy.optimize.minimize` of a program: SciPy gets its compiled gradient and, where the method uses them, products with its Hessian.
 
     Args:
         f: `f(x, *args)` returns a number.
         x0: the first guess, a tree.
         args: a tuple of further arguments, or one.
-        method: as in SciPy; None is BFGS, or what bounds and constraints ask for.
+        method: as in SciPy, a name or a function that minimises; None is BFGS, or what bounds and constraints ask for.
         options: SciPy's further arguments (`bounds`, `constraints`, `tol`, `options`, `callback`), for vectors of all unknowns in a row.
 
     Returns: SciPy's result, with `x` a tree like x0.
@@ -93,7 +104,7 @@ def _with_jacobian(
     return (lambda x: value(x, *args)), (lambda x: jacobian(x, *args))
 
 
-def root(f: Callable[..., Any], x0: Any, args: Any = (), method: str = "hybr", **options: Any) -> Any:
+def root(f: Callable[..., Any], x0: Any, args: Any = (), method: RootMethod = "hybr", **options: Any) -> Any:
     """`scipy.optimize.root` of a program; the methods "hybr" and "lm" get its compiled Jacobian.
 
     Args:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -29,7 +29,7 @@ def odeint(
     y0: Any,
     ts: Any,
     *args: Any,
-    method: str = "dopri5",
+    method: Literal["dopri5", "rodas4", "rk4", "implicit_euler"] = "dopri5",
     rtol: float | None = None,
     atol: float | None = None,
     steps: int = 1,

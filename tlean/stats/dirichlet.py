@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import tlean.functions as F
 
 from ..arguments.literals import FloatName
-from .values import joint
+from .values import joint, undefined
 
 __all__ = ["cov", "entropy", "logpdf", "mean", "pdf", "rvs", "var"]
 
 
 def _known(alpha: Any) -> Any:
-    # NaN in place of what is not above 0, so that all is NaN that it is part of.
-    return F.where(F.greater(alpha, 0.0), alpha, math.nan)
+    # NaN in place of parameters of which one is not above 0, so that all is NaN that they are part of, gradients too.
+    fits = F.all(F.greater(alpha, 0.0), axis=-1, keepdims=True)
+    return F.where(fits, alpha, undefined(fits, alpha, [alpha]))
 
 
 def logpdf(x: Any, alpha: Any) -> Any:

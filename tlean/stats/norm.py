@@ -12,6 +12,7 @@ from .values import AT_LEAST_0, HALF_LOG_2PI, KNOWN, POSITIVE, joint, needs, spr
 __all__ = ["cdf", "entropy", "isf", "logcdf", "logpdf", "logsf", "mean", "pdf", "ppf", "rvs", "sf", "var"]
 
 
+@needs(scale=POSITIVE, loc=KNOWN)
 def logpdf(x: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
     """The logarithm of the density.
 

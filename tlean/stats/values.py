@@ -149,8 +149,28 @@ def _fits(v: Any, low: float, high: float, itself: bool) -> Any:
     return above if high == math.inf else F.logical_and(above, F.less_equal(v, high))
 
 
+#: Arguments of random numbers that are none of the distribution's.
+_OTHERS = ("shape", "seed", "dtype")
+
+
+def undefined(fits: Any, value: Any, arguments: list[Any]) -> Any:
+    """NaN for where a parameter does not fit, made of the arguments that may have a gradient, so that it is NaN there and 0 elsewhere.
+
+    Args:
+        fits: Booleans.
+        value: of whose dtype it is.
+        arguments: numbers, arrays, references.
+    """
+    # Of each only the entries that count are read: no cotangent of 0 meets a NaN on its way.
+    nan: Any = math.nan
+    for v in arguments:
+        if is_reference(v) and str(v.dtype) in ("float32", "float64"):
+            nan = nan * F.astype(F.where(fits, 1.0, v), str(value.dtype))
+    return nan
+
+
 def needs(**bounds: tuple[float, float, bool]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Declare what the parameters of a function must be: where one is not, the value is NaN, as SciPy's.
+    """Declare what the parameters of a function must be: where one is not, the value is NaN, as SciPy's, and so is its gradient.
 
     Args:
         bounds: by parameter `POSITIVE`, `AT_LEAST_0`, `SHARE` or `KNOWN`.
@@ -162,11 +182,12 @@ def needs(**bounds: tuple[float, float, bool]) -> Callable[[Callable[..., Any]],
         @functools.wraps(f)
         def checked(*args: Any, **named: Any) -> Any:
             value = f(*args, **named)
-            for name, v in (*zip(names, args, strict=False), *named.items()):
-                fits = _fits(v, *bounds[name]) if name in bounds else None
-                if fits is not None:
-                    value = F.where(fits, value, math.nan)
-            return value
+            given = dict([*zip(names, args, strict=False), *named.items()])
+            each = [fits for name, v in given.items() if name in bounds and (fits := _fits(v, *bounds[name])) is not None]
+            if not each:
+                return value
+            fits = functools.reduce(F.logical_and, each)
+            return F.where(fits, value, undefined(fits, value, [v for name, v in given.items() if name not in _OTHERS]))
 
         return checked
 

@@ -23,6 +23,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPILERS = ("cc", "gcc", "clang", "c++", "g++", "cl", "zig", "nvcc")
+EXPORTED = "import tlean as tl; print(len(tl.export_c(lambda x: tl.lgamma(x) * tl.random.normal((3,)), tl.Spec((3,)), name='f').source))"
 WHERE = "import pathlib, tlean, tlean._core.threads as t; print(pathlib.Path(tlean.__file__).parents[1])"
 
 
@@ -78,7 +79,9 @@ def find_wheel(named: str | None) -> Path:
 def test(wheel: Path, folder: Path, oldest: bool) -> None:
     """Test this wheel in a new environment in this folder."""
     with zipfile.ZipFile(wheel) as files:
-        assert any(name.endswith(".dist-info/sboms/tlean.cdx.json") for name in files.namelist()), "the wheel must list what is in it"
+        names = files.namelist()
+    assert any(name.endswith(".dist-info/sboms/tlean.cdx.json") for name in names), "the wheel must list what is in it"
+    assert [name for name in names if name.endswith(".pxd")] == ["tlean/__init__.pxd"], "the core's fields are for the core alone"
     environment = Environment(folder)
     # The tutorial saves a model.
     environment.install(f"{wheel}[checkpoint]", *([lowest("numpy"), lowest("safetensors")] if oldest else []))
@@ -91,6 +94,7 @@ def test(wheel: Path, folder: Path, oldest: bool) -> None:
     assert Path(place).is_relative_to(environment.folder.resolve()), place
     environment.run("tlean --version", "tlean", "--version")
     environment.run("tlean check", "tlean", "check")
+    environment.run("export_c", "python", "-c", EXPORTED)
     for name in ("tools/packaging/run_page.py", "docs/tutorial.md"):
         shutil.copy(ROOT / name, environment.work)
     environment.run("tutorial", "python", "run_page.py", "tutorial.md")

@@ -1,2 +1,2 @@
-/* For the .pxd files of the core, which name it so. */
+/* The signature of a kernel and what it returns, for modules that include no more than this. */
 #include "../kernel.h"

@@ -15,7 +15,7 @@ from tlean._core.eager.nodes cimport node_at
 from tlean._core.kernel cimport (
     TL_INDEFINITE, TL_INDEX_OUT_OF_RANGE, TL_NO_MEMORY, TL_OK, TL_RAISED, TL_SINGULAR, tl_kernel
 )
-from tlean._core.plan.callback import note_failure, take_failure
+from tlean._core.plan.callback import UNNOTED, note_failure, take_failure
 from tlean._core.table import INNER, KERNELS
 from tlean._core.tape cimport TapeStore, append_leaf, tape_backward, tape_size, tape_value
 from tlean._core.threads.threads cimport active_threads, chunk_fn, parallel_for, scratch
@@ -93,7 +93,10 @@ cdef int require_ok(str who, int status) except -1:
     if status == TL_OK:
         return 0
     if status == TL_RAISED:
-        raise take_failure()
+        error = take_failure()
+        if error is None:
+            raise_error("OptionError", f"{who}: {UNNOTED.replace('kernel', 'function')}")
+        raise error
     if status == TL_NO_MEMORY:
         raise MemoryError(f"{who}: no memory for temporaries")
     if status == TL_INDEX_OUT_OF_RANGE:

@@ -9,7 +9,7 @@ from tlean._core.array cimport TL_F64, dtype_code, intern_shape, itemsize_of
 from tlean._core.array import dtype_name
 from tlean._core.threads.clock cimport nanoseconds, tl_tally
 from tlean._core.kernel cimport TL_INDEFINITE, TL_INDEX_OUT_OF_RANGE, TL_NO_MEMORY, TL_OK, TL_RAISED, TL_SINGULAR
-from tlean._core.plan.callback import take_failure
+from tlean._core.plan.callback import UNNOTED, take_failure
 from tlean._core.plan.plan cimport OUT_INPUT, Plan, check_status, plan_run, profiling
 
 
@@ -184,7 +184,10 @@ cdef int run_forward(Instance inst, TLBuffer** inputs, TLBuffer** value, TLBuffe
 cdef int raise_failure(Instance inst, int status) except -1:
     # What a kernel's status says went wrong.
     if status == TL_RAISED:
-        raise take_failure()
+        error = take_failure()
+        if error is None:
+            raise_error("OptionError", f"{inst.name}: {UNNOTED}")
+        raise error
     if status == TL_INDEX_OUT_OF_RANGE:
         arguments = ", ".join(inst.record.describe_arguments(inst.specs))
         raise_error("IndexRangeError", f"{inst.name}: an index or label is out of range, got {arguments}")

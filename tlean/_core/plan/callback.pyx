@@ -22,6 +22,10 @@ cdef extern from "Python.h":
     PyCodeObject* PyFrame_GetCode(PyFrameObject* frame)     # a new reference
     int PyFrame_GetLineNumber(PyFrameObject* frame)
 
+cdef extern from *:
+    """static int tl_pending(void) { return PyErr_Occurred() ? -1 : 0; }"""
+    int tl_pending() except -1
+
 
 # Layout of `ints`: number of the call, outputs, inputs, then for every output and input its dtype code, rank and sizes. A function is
 # called with the list of outputs (writable arrays; None for one that is never read), the list of inputs (separate read-only arrays; None
@@ -66,8 +70,18 @@ def note_failure(error):
 
 
 def take_failure():
-    """The exception of the calling thread's latest failed call; it is forgotten."""
-    return _failures.pop(get_ident(), None) or RuntimeError("a call into Python failed")
+    """The exception of the calling thread's latest failed call, which is forgotten; None where the call noted none. One that a kernel of
+    another project has left set in the interpreter is taken for noted."""
+    left = None
+    try:
+        tl_pending()
+    except BaseException as error:
+        left = error
+    return _failures.pop(get_ident(), left)
+
+
+#: What must hold of a kernel that says it raised.
+UNNOTED = "a kernel that returns TL_RAISED must have noted an exception by tl_fail or tl_raised, got none"
 
 
 def numbers(number, outs, ins):

@@ -18,7 +18,7 @@ from tlean._core.array cimport AnyTensor, dtype_code, intern_shape, itemsize_of,
 from tlean._core.array import dtype_name, shared
 from tlean._core.threads.clock cimport nanoseconds, tl_tally
 from tlean._core.plan.commit cimport Commit
-from tlean._core.plan.callback import take_failure
+from tlean._core.plan.callback import UNNOTED, take_failure
 from tlean._core.kernel cimport (
     TL_INDEFINITE, TL_INDEX_OUT_OF_RANGE, TL_INTERRUPTED, TL_NO_MEMORY, TL_NOT_FINITE, TL_OK, TL_RAISED, TL_SINGULAR, TL_STATUS_BITS,
     TL_STATUS_MASK, tl_kernel,
@@ -412,9 +412,10 @@ cdef not_finite(Plan plan, int instruction, double* found):
 cdef check_status(Plan plan, int status):
     if status == TL_OK:
         return
+    # First of all: no other call of Python may come before an exception that is set is taken.
+    error = take_failure() if status & TL_STATUS_MASK == TL_RAISED else None
     places = failure_places()
     where = ": ".join([p[0] for p in places])
-    error = take_failure() if status & TL_STATUS_MASK == TL_RAISED else None
     if status & TL_STATUS_MASK == TL_INTERRUPTED:
         error = _interrupts.pop(get_ident(), None)
     if error is not None:
@@ -431,6 +432,8 @@ cdef check_status(Plan plan, int status):
         got = f", got {program.instruction_arguments(instruction)}"
     if status & TL_STATUS_MASK == TL_INDEX_OUT_OF_RANGE:
         raise_error("IndexRangeError", f"{what}an index or label is out of range{got}")
+    if status & TL_STATUS_MASK == TL_RAISED:
+        raise_error("OptionError", f"{what}{UNNOTED}")
     if status & TL_STATUS_MASK != TL_NO_MEMORY:
         raise_error("OptionError", f"{what}a kernel must return a status of kernel.h, got {status & TL_STATUS_MASK}")
     raise MemoryError(f"{what}no memory for a kernel's temporaries")

@@ -63,7 +63,10 @@ static int tl_triangle_S(const T *t, int64_t row, int64_t col, T *x, int64_t n, 
         ok &= unit || d != 0;
         for (int64_t j = first; j < last; j++)
             for (int64_t c = 0; c < k; c++) x[i * k + c] = FMA(-t[i * row + j * col], x[j * k + c], x[i * k + c]);
-        for (int64_t c = 0; !unit && c < k; c++) x[i * k + c] *= r;
+        if (!unit && FABS(d) <= TINY)
+            for (int64_t c = 0; c < k; c++) x[i * k + c] /= d;
+        else
+            for (int64_t c = 0; !unit && c < k; c++) x[i * k + c] *= r;
     }
     for (int64_t e = 0; !ok && e < n * k; e++) x[e] = (T)NAN;
     return ok;
@@ -88,7 +91,7 @@ static void tl_lu_S(T *m, int64_t *perm, int64_t rows, int64_t n) {
     for (int64_t i = 0; i < rows; i++) perm[i] = i;
     for (int64_t j = 0; j < n; j++) {
         int64_t p = j;
-        T r;
+        T d, r;
         for (int64_t i = j + 1; i < rows; i++)
             if (FABS(m[i * n + j]) > FABS(m[p * n + j])) p = i;
         if (p != j) {
@@ -101,7 +104,12 @@ static void tl_lu_S(T *m, int64_t *perm, int64_t rows, int64_t n) {
                 m[p * n + c] = t;
             }
         }
-        r = m[j * n + j] == 0 ? 0 : 1 / m[j * n + j];
+        d = m[j * n + j];
+        r = d == 0 ? 0 : 1 / d;
+        if (d != 0 && FABS(d) <= TINY) {
+            for (int64_t i = j + 1; i < rows; i++) m[i * n + j] /= d;
+            r = 1;
+        }
         for (int64_t i = j + 1; i < rows; i++) {
             const T f = m[i * n + j] * r;
             m[i * n + j] = f;

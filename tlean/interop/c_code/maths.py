@@ -15,8 +15,13 @@ _HEADERS = (
 )
 
 #: What every file begins with. Products are contracted where the functions say so, and only if the processor has the instruction, which
-#: not every compiler says by FP_FAST_FMA. GCC 12 copies some constant arrays wrongly by AVX-512, unless it has to expect that what is in
-#: them is written.
+#: not every compiler says by FP_FAST_FMA.
+#:
+#: GCC 12 copies constant arrays wrongly where it makes 32 or 64 bytes of them in a register (AVX-512, or AVX2 with -mmove-max=256): the
+#: piece counts as one number, whose leading zeros are not kept, so that equal words with zeros behind them (3 3 3 3 3 0 0 0) become eight
+#: equal words. It does so for whole copies alone, by memcpy, by a loop, or as the initial values of a local array, of a size that is no
+#: power of two; what is read element by element is right, and so is what it has to expect to be written. The library's own kernels copy
+#: no constants.
 PREAMBLE = """\
 #include <math.h>
 #include <stdint.h>

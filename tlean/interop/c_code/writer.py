@@ -44,9 +44,11 @@ _DECLARED = re.compile(r"\s*(?:const )?\w+ \*?([vp]\d\w*)(?: = [^;]*;(?: \1 = [^
 _LOCAL = re.compile(r"\s*\w+ (a\d+)\[\d+\];$")
 _STORE = re.compile(r"\b(a\d+)\[(?:[^][]|\[[^][]*\])*\] [-+*/|&^]?= ")
 
-_WORDS = re.compile(r"\b(?:T|FMA|FMAD|SQRT|FABS|LEAST|EPS|IS_NAN)\b")
+_WORDS = re.compile(r"\b(?:T|FMA|FMAD|SQRT|FABS|LEAST|TINY|EPS|IS_NAN)\b")
 _DEFINES = re.compile(r"^(?:static|TL_INLINE) [^(]*?(\w+)\(", re.MULTILINE)
 _LEAST = {"f": "0x1p-60f", "": "0x1p-460"}
+#: The largest number whose reciprocal is infinite.
+_TINY = {"f": "0x1p-128f", "": "0x1p-1024"}
 _EPS = {"f": "0x1p-23", "": "0x1p-52"}
 
 #: What the call of a loop is written by.
@@ -293,14 +295,15 @@ class Writer:
             name: of the function.
             text: definitions, each from the first column on, the last one the function's. In it `T` is the type of `dtype`, a name that
                 ends in `_S` is one of that dtype, FMA(a, b, c) is a b + c, SQRT and FABS are the type's, EPS is its precision, IS_NAN(x)
-                is 0 of integers, and products from LEAST to its reciprocal lose nothing to the range of their factors.
+                is 0 of integers, products from LEAST to its reciprocal lose nothing to the range of their factors, and numbers up to TINY
+                have no finite reciprocal.
 
         Returns: its name.
         """
         real, suffix = C_TYPES[dtype], SUFFIX[dtype]
         f = "f" if dtype == "float32" else ""
         words = {"T": real, "FMA": f"TL_FMA{f.upper()}", "FMAD": "TL_FMA", "SQRT": f"sqrt{f}", "FABS": f"fabs{f}"}
-        words |= {"LEAST": _LEAST[f], "EPS": _EPS[f], "IS_NAN": "tl_is_nan" if dtype in FLOATS else "tl_is_none"}
+        words |= {"LEAST": _LEAST[f], "TINY": _TINY[f], "EPS": _EPS[f], "IS_NAN": "tl_is_nan" if dtype in FLOATS else "tl_is_none"}
         text = _WORDS.sub(lambda m: words[m[0]], text)
         text = re.sub(r"\b(\w+)_S\(", rf"\1_{suffix}(", text)
         for definition in _definitions(text):

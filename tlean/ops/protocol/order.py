@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from ...arguments.literals import Quantile
+from ...arguments.literals import Quantile, Side
 from .ref import Ints, Ref
 
 
@@ -55,7 +55,7 @@ class OrderOps(Protocol):
         """
         ...
 
-    def searchsorted(self, a: Ref, v: Ref, side: str = "left", *, name: str | None = None) -> Ref:
+    def searchsorted(self, a: Ref, v: Ref, side: Side = "left", *, name: str | None = None) -> Ref:
         """Where each of v would be put into a sorted vector.
 
         Args:

@@ -61,7 +61,12 @@ TL_INLINE void TL_X(tl_abreast_step)(TL_T *a, int64_t pitch, int64_t n, int64_t 
         ROW(other, u) = y;
         ROW(top, u) = t[u];
     }
-    const VEC r = TL_X(tl_abreast_spread)(t[v], spread), reciprocal = (VEC)((IVEC)(1 / r) & ~(r == 0));
+    const VEC r = TL_X(tl_abreast_spread)(t[v], spread);
+    VEC reciprocal = (VEC)((IVEC)(1 / r) & ~(r == 0));
+    if (TL_RARELY(TL_X(tl_is_tiny)(r[0]))) {
+        for (int64_t i = j + 1; i < n; i++) a[i * pitch + j] /= r[0];
+        reciprocal = (VEC){0} + 1;
+    }
     const int32_t q = perm[j * step];
     perm[j * step] = perm[p * step];
     perm[p * step] = q;

@@ -6,7 +6,10 @@
  *                                           positive definite, which the result says of the first lanes.
  *   tl_lanes_lu_X(a, perm, n)               a (n x n), n <= TL_LANES_ROWS: L without its diagonal of ones and U of each, with the rows
  *                                           swapped by partial pivoting; row i was row perm[i * TL_LANES_X + lane], and row n of perm
- *                                           says whether that order is odd. Below a pivot of 0 L has zeros.
+ *                                           says whether that order is odd. Below a pivot of 0 L has zeros. True, and what it made is of
+ *                                           no use, if some lane has a pivot with no finite reciprocal: tl_lanes_lu_tiny_X is to be
+ *                                           called on the matrices as they were.
+ *   tl_lanes_lu_tiny_X(a, perm, n)          the same for any lanes, with the same bits, more slowly
  *   tl_lanes_det_X(a, perm, y, n, sign)     of what tl_lanes_lu makes: y[lane] is the lane's determinant, or its sign
  *   tl_lanes_minors_X(a, y, n)              y[lane]: the determinant of the lane's matrix of n rows, 2 to 4, with no factors
  *   tl_many_minors_X(a, step, y, count, n)  the same of many matrices, whose lines lie `step` numbers apart
@@ -17,6 +20,9 @@
 #define TLEAN_LANES_H
 #include "kernels/gemm/micro.h"
 #include <math.h>
+#if defined(__SSE2__) && !defined(__AVX2__)
+#include <emmintrin.h>
+#endif
 
 /* The most rows of matrices that are factored in lanes. */
 #define TL_LANES_ROWS 16
@@ -29,6 +35,14 @@
 /* A determinant between this and its reciprocal has lost nothing to the range of its minors. */
 #define TL_LEAST_SAFE_f32 0x1p-60f
 #define TL_LEAST_SAFE_f64 0x1p-460
+/* The largest number whose reciprocal is infinite: what is divided by it, or by a smaller one, is not multiplied by a reciprocal. */
+#define TL_TINY_f32 0x1p-128f
+#define TL_TINY_f64 0x1p-1024
+#if defined(__GNUC__)
+#define TL_RARELY(condition) __builtin_expect(condition, 0)
+#else
+#define TL_RARELY(condition) (condition)
+#endif
 
 /* d is the determinant of the n x n matrix m, 2 <= n <= 4, whose entries are of that type. */
 #define TL_MINOR(T, d, a, b, c, e) \
@@ -103,6 +117,7 @@
 #define tl_lanes_store(buf, ...) TL_CALL(tl_lanes_store, buf, __VA_ARGS__)
 #define tl_lanes_cholesky(a, ...) TL_CALL(tl_lanes_cholesky, a, __VA_ARGS__)
 #define tl_lanes_lu(a, ...) TL_CALL(tl_lanes_lu, a, __VA_ARGS__)
+#define tl_lanes_lu_tiny(a, ...) TL_CALL(tl_lanes_lu_tiny, a, __VA_ARGS__)
 #define tl_lanes_det(a, ...) TL_CALL(tl_lanes_det, a, __VA_ARGS__)
 #define tl_lanes_minors(a, ...) TL_CALL(tl_lanes_minors, a, __VA_ARGS__)
 #define tl_many_minors(a, ...) TL_CALL(tl_many_minors, a, __VA_ARGS__)

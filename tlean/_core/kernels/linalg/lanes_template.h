@@ -5,6 +5,26 @@
 #define IVEC TL_X(tl_ivec)
 #define AT(a, e) (*(VEC *)((a) + (e) * VL))
 
+/* The lanes whose number, which has this size, has no finite reciprocal and is not 0. */
+TL_INLINE IVEC TL_X(tl_tiny_lanes)(VEC size) { return (size <= TL_X(TL_TINY)) & (size != 0); }
+
+TL_INLINE int TL_X(tl_is_tiny)(TL_T d) { return TL_ABS(d) <= TL_X(TL_TINY) && d != 0; }
+
+/* Whether the mask of a comparison has a lane. */
+TL_INLINE int TL_X(tl_any_lane)(IVEC mask) {
+#if defined(__AVX512DQ__)
+    return TL_X(TL_IS) ? _mm512_movepi32_mask((__m512i)mask) != 0 : _mm512_movepi64_mask((__m512i)mask) != 0;
+#elif defined(__AVX2__)
+    return !_mm256_testz_si256((__m256i)mask, (__m256i)mask);
+#elif defined(__SSE2__)
+    return _mm_movemask_epi8((__m128i)mask) != 0;
+#else
+    TL_INT some = 0;
+    for (int l = 0; l < VL; l++) some |= mask[l];
+    return some != 0;
+#endif
+}
+
 /* NaN in n entries of the lanes that are not ok; whether there is one among the first `lanes`. */
 static int TL_X(tl_lanes_refuse)(TL_T *a, int64_t n, IVEC ok, int64_t lanes) {
     TL_INT all = -1, counted = -1;
@@ -104,7 +124,8 @@ TL_INLINE void TL_X(tl_lanes_swap)(TL_T *a, IVEC *perm, const int64_t n, int64_t
     }
 }
 
-TL_INLINE void TL_X(tl_lanes_eliminate)(TL_T *a, IVEC *perm, IVEC *odd, const int64_t n) {
+/* `divide` is a constant: whether pivots with no finite reciprocal divide the column below them, and then multiply it by 1. */
+TL_INLINE void TL_X(tl_lanes_eliminate)(TL_T *a, IVEC *perm, IVEC *odd, const int64_t n, const int divide) {
     const IVEC magnitude = (IVEC){0} + TL_X(TL_MAGNITUDE);
     for (int64_t j = 0; j < n; j++) {
         VEC best = (VEC)((IVEC)AT(a, j * n + j) & magnitude);
@@ -119,7 +140,12 @@ TL_INLINE void TL_X(tl_lanes_eliminate)(TL_T *a, IVEC *perm, IVEC *odd, const in
         *odd ^= row != (TL_INT)j;
         const VEC pivot = AT(a, j * n + j);
         const IVEC zero = pivot == 0;
-        const VEC r = (VEC)((IVEC)(1 / pivot) & ~zero);
+        VEC r = (VEC)((IVEC)(1 / pivot) & ~zero);
+        if (divide) {
+            const IVEC tiny = TL_X(tl_tiny_lanes)(best);
+            for (int64_t i = j + 1; i < n; i++) AT(a, i * n + j) = CHOSEN(tiny, AT(a, i * n + j) / pivot, AT(a, i * n + j));
+            r = CHOSEN(tiny, (VEC){0} + 1, r);
+        }
         for (int64_t i = j + 1; i < n; i++) {
             const VEC f = AT(a, i * n + j) * r;
             AT(a, i * n + j) = f;
@@ -173,22 +199,37 @@ TL_INLINE void TL_X(tl_lanes_eliminate_few)(TL_T *a, IVEC *perm, IVEC *odd, cons
     for (int64_t e = 0; e < n * n; e++) AT(a, e) = m[e];
 }
 
-static void TL_X(tl_lanes_lu)(TL_T *a, int32_t *rows, int64_t n) {
-    IVEC perm[TL_LANES_ROWS], odd = {0};
+TL_INLINE void TL_X(tl_lanes_put_order)(int32_t *rows, const IVEC *perm, IVEC odd, int64_t n) {
+    for (int64_t i = 0; i < n; i++)
+        for (int l = 0; l < VL; l++) rows[i * VL + l] = (int32_t)perm[i][l];
+    for (int l = 0; l < VL; l++) rows[n * VL + l] = odd[l] != 0;
+}
+
+static int TL_X(tl_lanes_lu)(TL_T *a, int32_t *rows, int64_t n) {
+    const IVEC magnitude = (IVEC){0} + TL_X(TL_MAGNITUDE);
+    IVEC perm[TL_LANES_ROWS], odd = {0}, tiny = {0};
     for (int64_t i = 0; i < n; i++) perm[i] = (IVEC){0} + (TL_INT)i;
     switch (n) {
         case 2: TL_X(tl_lanes_eliminate_few)(a, perm, &odd, 2); break;
         case 3: TL_X(tl_lanes_eliminate_few)(a, perm, &odd, 3); break;
         case 4: TL_X(tl_lanes_eliminate_few)(a, perm, &odd, 4); break;
-        case 6: TL_X(tl_lanes_eliminate)(a, perm, &odd, 6); break;
-        case 8: TL_X(tl_lanes_eliminate)(a, perm, &odd, 8); break;
-        case 12: TL_X(tl_lanes_eliminate)(a, perm, &odd, 12); break;
-        case 16: TL_X(tl_lanes_eliminate)(a, perm, &odd, 16); break;
-        default: TL_X(tl_lanes_eliminate)(a, perm, &odd, n);
+        case 6: TL_X(tl_lanes_eliminate)(a, perm, &odd, 6, 0); break;
+        case 8: TL_X(tl_lanes_eliminate)(a, perm, &odd, 8, 0); break;
+        case 12: TL_X(tl_lanes_eliminate)(a, perm, &odd, 12, 0); break;
+        case 16: TL_X(tl_lanes_eliminate)(a, perm, &odd, 16, 0); break;
+        default: TL_X(tl_lanes_eliminate)(a, perm, &odd, n, 0);
     }
-    for (int64_t i = 0; i < n; i++)
-        for (int l = 0; l < VL; l++) rows[i * VL + l] = (int32_t)perm[i][l];
-    for (int l = 0; l < VL; l++) rows[n * VL + l] = odd[l] != 0;
+    TL_X(tl_lanes_put_order)(rows, perm, odd, n);
+    /* The last pivot divides nothing. */
+    for (int64_t j = 0; j + 1 < n; j++) tiny |= TL_X(tl_tiny_lanes)((VEC)((IVEC)AT(a, j * (n + 1)) & magnitude));
+    return TL_X(tl_any_lane)(tiny);
+}
+
+static __attribute__((noinline, cold)) void TL_X(tl_lanes_lu_tiny)(TL_T *a, int32_t *rows, int64_t n) {
+    IVEC perm[TL_LANES_ROWS], odd = {0};
+    for (int64_t i = 0; i < n; i++) perm[i] = (IVEC){0} + (TL_INT)i;
+    TL_X(tl_lanes_eliminate)(a, perm, &odd, n, 1);
+    TL_X(tl_lanes_put_order)(rows, perm, odd, n);
 }
 
 /* The determinant of each lane's factors into y; or its sign alone. */
@@ -257,9 +298,9 @@ static void TL_X(tl_many_minors)(const TL_T *a, int64_t step, TL_T *y, int64_t c
     }
 }
 
-/* Columns c … c + w - 1 of x; w is a constant. */
+/* Columns c … c + w - 1 of x; w is a constant, and `divide` too: whether some number of a diagonal has no finite reciprocal. */
 TL_INLINE void TL_X(tl_lanes_columns)(const TL_T *t, int64_t row, int64_t col, TL_T *x, int64_t n, int64_t k, int64_t c, const int w, int back,
-                                      int unit) {
+                                      int unit, const int divide) {
     for (int64_t step = 0; step < n; step++) {
         const int64_t i = back ? n - 1 - step : step, first = back ? i + 1 : 0, last = back ? n : i;
         VEC s[4];
@@ -271,23 +312,40 @@ TL_INLINE void TL_X(tl_lanes_columns)(const TL_T *t, int64_t row, int64_t col, T
             for (int q = 0; q < w; q++) s[q] -= f * AT(x, j * k + c + q);
         }
         if (!unit) {
-            const VEC r = 1 / *(const VEC *)(t + i * (row + col) * VL);
+            const VEC d = *(const VEC *)(t + i * (row + col) * VL), r = 1 / d;
+            const IVEC tiny = TL_X(tl_tiny_lanes)((VEC)((IVEC)d & ((IVEC){0} + TL_X(TL_MAGNITUDE))));
 #pragma GCC unroll 4
-            for (int q = 0; q < w; q++) s[q] *= r;
+            for (int q = 0; q < w; q++) {
+                const VEC quotient = s[q] / d;
+                s[q] *= r;
+                if (divide) s[q] = CHOSEN(tiny, quotient, s[q]);
+            }
         }
 #pragma GCC unroll 4
         for (int q = 0; q < w; q++) AT(x, i * k + c + q) = s[q];
     }
 }
 
-static int TL_X(tl_lanes_solve)(const TL_T *t, int64_t row, int64_t col, TL_T *x, int64_t n, int64_t k, int back, int unit, int64_t lanes) {
+/* Where a diagonal has a number that is 0, NaN or without a finite reciprocal. */
+static __attribute__((noinline, cold)) int TL_X(tl_lanes_divided)(const TL_T *t, int64_t row, int64_t col, TL_T *x, int64_t n, int64_t k,
+                                                                  int back, int64_t lanes) {
     IVEC ok = (IVEC){0} - 1;
-    int64_t c = 0;
-    for (; c + 4 <= k; c += 4) TL_X(tl_lanes_columns)(t, row, col, x, n, k, c, 4, back, unit);
-    for (; c < k; c++) TL_X(tl_lanes_columns)(t, row, col, x, n, k, c, 1, back, unit);
-    if (unit) return 0;
+    for (int64_t c = 0; c < k; c++) TL_X(tl_lanes_columns)(t, row, col, x, n, k, c, 1, back, 0, 1);
     for (int64_t i = 0; i < n; i++) ok &= *(const VEC *)(t + i * (row + col) * VL) != 0;
     return TL_X(tl_lanes_refuse)(x, n * k, ok, lanes);
+}
+
+static int TL_X(tl_lanes_solve)(const TL_T *t, int64_t row, int64_t col, TL_T *x, int64_t n, int64_t k, int back, int unit, int64_t lanes) {
+    const IVEC magnitude = (IVEC){0} + TL_X(TL_MAGNITUDE);
+    IVEC usual = (IVEC){0} - 1;
+    int64_t c = 0;
+    for (int64_t i = 0; i < n && !unit; i++)
+        usual &= (VEC)((IVEC) * (const VEC *)(t + i * (row + col) * VL) & magnitude) > TL_X(TL_TINY);
+    if (TL_RARELY(TL_X(tl_any_lane)(~usual & ((IVEC){TL_ORDER(VL)} < (TL_INT)lanes))))
+        return TL_X(tl_lanes_divided)(t, row, col, x, n, k, back, lanes);
+    for (; c + 4 <= k; c += 4) TL_X(tl_lanes_columns)(t, row, col, x, n, k, c, 4, back, unit, 0);
+    for (; c < k; c++) TL_X(tl_lanes_columns)(t, row, col, x, n, k, c, 1, back, unit, 0);
+    return 0;
 }
 
 #undef VL

@@ -30,7 +30,8 @@ cdef extern from "kernels/linalg/lanes.h" nogil:
     enum:
         TL_LANES_ROWS
         TL_ABREAST
-    void tl_lanes_lu(void* a, int32_t* perm, int64_t n)
+    bint tl_lanes_lu(void* a, int32_t* perm, int64_t n)
+    void tl_lanes_lu_tiny(void* a, int32_t* perm, int64_t n)
     void tl_abreast_lu(const void* type, void** a, int32_t** perm, int64_t step, int64_t count, int64_t n, int64_t pitch)
     void tl_lanes_det(const void* a, const int32_t* perm, void* y, int64_t n, bint sign)
     void tl_lanes_minors(const void* a, void* y, int64_t n)

@@ -44,7 +44,12 @@ static void TL_X(tl_one_lu)(TL_T *a, int32_t *perm, int64_t n) {
             perm[j] = perm[p];
             perm[p] = t;
         }
-        const TL_T pivot = a[j * n + j], r = pivot == 0 ? 0 : 1 / pivot;
+        const TL_T pivot = a[j * n + j];
+        TL_T r = pivot == 0 ? 0 : 1 / pivot;
+        if (TL_RARELY(TL_X(tl_is_tiny)(pivot))) {
+            for (int64_t i = j + 1; i < n; i++) a[i * n + j] /= pivot;
+            r = 1;
+        }
         for (int64_t i = j + 1; i < n; i++) {
             const TL_T f = a[i * n + j] * r;
             a[i * n + j] = f;
@@ -69,7 +74,10 @@ static int TL_X(tl_one_solve)(const TL_T *t, int64_t row, int64_t col, TL_T *x, 
         for (int64_t j = first; j < last; j++)
             for (int64_t c = 0; c < k; c++) x[i * k + c] -= t[i * row + j * col] * x[j * k + c];
         if (unit) continue;
-        for (int64_t c = 0; c < k; c++) x[i * k + c] *= r;
+        if (TL_RARELY(TL_X(tl_is_tiny)(d)))
+            for (int64_t c = 0; c < k; c++) x[i * k + c] /= d;
+        else
+            for (int64_t c = 0; c < k; c++) x[i * k + c] *= r;
     }
     return ok ? 0 : TL_X(tl_one_refuse)(x, n * k);
 }

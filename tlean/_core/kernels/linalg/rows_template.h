@@ -45,7 +45,11 @@ static void TL_X(tl_rows_lu)(TL_T *a, int64_t ld, int64_t m, int64_t w, int32_t 
                 a[p * ld + c] = t;
             }
         const TL_T *TL_RESTRICT top = a + j * ld;
-        const TL_T r = top[j] == 0 ? 0 : 1 / top[j];
+        TL_T r = top[j] == 0 ? 0 : 1 / top[j];
+        if (TL_RARELY(TL_X(tl_is_tiny)(top[j]))) {
+            for (int64_t i = j + 1; i < m; i++) a[i * ld + j] /= top[j];
+            r = 1;
+        }
         for (int64_t i = j + 1; i < m; i++) {
             TL_T *TL_RESTRICT x = a + i * ld;
             const TL_T f = x[j] * r;
@@ -65,8 +69,11 @@ static void TL_X(tl_rows_solve)(const TL_T *t, int64_t row, int64_t col, TL_T *x
             for (int64_t c = 0; c < k; c++) y[c] -= f * z[c];
         }
         if (!unit) {
-            const TL_T r = 1 / t[i * (row + col)];
-            for (int64_t c = 0; c < k; c++) y[c] *= r;
+            const TL_T d = t[i * (row + col)], r = 1 / d;
+            if (TL_RARELY(TL_X(tl_is_tiny)(d)))
+                for (int64_t c = 0; c < k; c++) y[c] /= d;
+            else
+                for (int64_t c = 0; c < k; c++) y[c] *= r;
         }
     }
 }

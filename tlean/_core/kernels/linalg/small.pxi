@@ -59,7 +59,9 @@ cdef void factors_in_lanes(Call* c, Lanes* at, real* m, real* room, int32_t* per
     cdef const int32_t* rows
     if c.words == NULL and n <= TL_LANES_ROWS:
         tl_lanes_load(m, at.a, at.lanes, n * n)
-        tl_lanes_lu(m, perm, n)
+        if tl_lanes_lu(m, perm, n):
+            tl_lanes_load(m, at.a, at.lanes, n * n)
+            tl_lanes_lu_tiny(m, perm, n)
         return
     if c.words == NULL:
         for lane in range(at.lanes):

@@ -29,6 +29,8 @@ static __device__ i64 start(const Batch &b, i64 i) {
     }
     return at;
 }
+/* v / d, whose reciprocal is r, or 0 for 0: a reciprocal may be infinite where the quotient is not. */
+static __device__ __forceinline__ float divided(float v, float d, float r) { return isinf(r) && d != 0 ? v / d : v * r; }
 static __device__ __forceinline__ i64 words_of(i64 n) { return 2 * n * (n + 1); }
 
 /* The lower factor of the tile's symmetric matrix in its place, by a warp, a row for each lane; *wrong is set where there is none. All
@@ -57,7 +59,7 @@ static __device__ void solve_column(const Tile &s, bool turned, bool back, bool 
         float *const at = x + (order ? order[i] : i) * step;
         float v = *at;
         for (int j = first; j < last; j++) v -= (turned ? s[j][i] : s[i][j]) * x[(order ? order[j] : j) * step];
-        *at = unit ? v : v * (1 / s[i][i]);
+        *at = unit ? v : divided(v, s[i][i], 1 / s[i][i]);
     }
 }
 """
@@ -117,7 +119,7 @@ extern "C" __global__ void k_factors_small(float *words, const float *a, Batch b
         __syncthreads();
         const float r = s[j][j] == 0 ? 0 : 1 / s[j][j];
         if (lane > j && lane < n) {
-            const float f = s[lane][j] *= r;
+            const float f = s[lane][j] = divided(s[lane][j], s[j][j], r);
             for (int c = j + 1; c < n; c++) s[lane][c] -= f * s[j][c];
         }
     }
@@ -276,7 +278,7 @@ extern "C" __global__ void k_factors_panel(float *words, int *pivots, i64 n, i64
         __syncthreads();
         const float pivot = m[j * n + j], r = pivot == 0 ? 0 : 1 / pivot;
         for (i64 i = j + 1 + t; i < n; i += PANEL) {
-            const float f = m[i * n + j] *= r;
+            const float f = m[i * n + j] = divided(m[i * n + j], pivot, r);
             for (i64 c = j + 1; c < p + w; c++) m[i * n + c] -= f * m[j * n + c];
         }
     }

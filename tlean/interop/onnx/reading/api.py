@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tlean._core.array import as_tensor
+from tlean.caching import Cache
 from tlean.errors import DataError, OptionError, ShapeError, TleanError
 from tlean.files import readable
 from tlean.nn.module import Module
@@ -27,14 +28,17 @@ from .support import Library, array_of, check, known_names, require_ends
 
 #: Initialisers of these are parameters.
 _LEARNED = ("float32", "float64", "float16", "bfloat16")
+#: Programs that are kept of a file, each for other numbers of the inputs that are shapes, axes or counts.
+_MOST_PROGRAMS = 64
 
 
 class OnnxProgram(Module):
     """A program that was read from an ONNX file: a model whose parameters are the file's initialisers of floats.
 
     It is called with arrays, or with references inside a program: it is differentiated, compiled, batched, fine-tuned like any `nn.Module`.
-    Inputs that are shapes, axes or counts must be arrays, whose numbers the program is compiled for. Inputs, parameters and results of
-    small dtypes (float16, int8, …) are float32 and int64 inside programs; called with arrays, it returns NumPy's of the small dtype.
+    Inputs that are shapes, axes or counts must be arrays, whose numbers the program is compiled for; the latest 64 programs are kept.
+    Inputs, parameters and results of small dtypes (float16, int8, …) are float32 and int64 inside programs; called with arrays, it returns
+    NumPy's of the small dtype.
 
     Args:
         model: the file's message.
@@ -72,7 +76,7 @@ class OnnxProgram(Module):
                 if str(value.dtype) in WIDE:
                     self._small[tensor.name] = str(value.dtype)
         self._order = tuple(state)
-        self._programs: dict[Any, Any] = {}
+        self._programs = Cache(_MOST_PROGRAMS)
         # Under the names that the file has, dots and all.
         vars(self).update(state)
 
@@ -96,9 +100,7 @@ class OnnxProgram(Module):
             raise ShapeError(f"{self._name}: the arguments must be {', '.join(self.inputs) or 'none'}, got {len(inputs)}")
         known = {n: self._numbers(n, x) for n, x in zip(self.inputs, inputs, strict=True) if n in self._known}
         key = tuple((n, a.shape, a.dtype.str, a.tobytes()) for n, a in known.items())
-        compiled = self._programs.get(key)
-        if compiled is None:
-            compiled = self._programs[key] = jit(self._program(known))
+        compiled = self._programs.make(key, lambda: jit(self._program(known)))
         rest = [self._array(n, x) for n, x in zip(self.inputs, inputs, strict=True) if n not in known]
         made = compiled(*rest)
         if WIDE.keys().isdisjoint(self._results):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from ....arguments.literals import Columns
 from ..ref import Ref
 
 
@@ -62,7 +63,7 @@ class DecompositionOps(Protocol):
         """
         ...
 
-    def linalg_qr(self, x: Ref, mode: str = "reduced", *, name: str | None = None) -> tuple[Ref, Ref] | Ref:
+    def linalg_qr(self, x: Ref, mode: Columns = "reduced", *, name: str | None = None) -> tuple[Ref, Ref] | Ref:
         """Q and R: x = Q R.
 
         Args:
