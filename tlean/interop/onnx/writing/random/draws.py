@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from .rules import Call, rule
-from .writer import Writer
+from ..rules import Call, rule
+from ..writer import Writer
 
 _UNSIGNED, _SIGNED, _DOUBLE, _SINGLE = 13, 7, 11, 1
 #: The multipliers of a round, and what is added to the two words of the key between rounds.
