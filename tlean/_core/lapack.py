@@ -159,7 +159,7 @@ def _require(outs, ins, options):
 
 #: Up to this condition of a matrix its inverse gives cofactors to about ten digits of the norm, and derivatives up to its roots; by the
 #: bytes of a number.
-_CONDITION = {4: 1e4, 8: 1e6}
+CONDITION = {4: 1e4, 8: 1e6}
 
 
 def _cofactors(outs, ins, options):
@@ -177,7 +177,7 @@ def _cofactors(outs, ins, options):
         out[...] = z
     with np.errstate(all="ignore"):
         unfit = (d == 0) | (d - d != 0)
-        bound = _CONDITION[x.itemsize] ** (1 / (len(ts) + 1))
+        bound = CONDITION[x.itemsize] ** (1 / (len(ts) + 1))
         # Of all at once; matrix by matrix where that does not tell.
         if not _largest(x) * _largest(inverse) * x.shape[-1] <= bound:
             unfit |= ~(_norms(x) * _norms(inverse) <= bound)

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from ..package import ELEMENTS
+from .bits import UNSIGNED, bitwise, complement
 from .rules import Call, rule
 from .writer import Writer
 
@@ -151,26 +152,30 @@ def _atan2(w: Writer, c: Call) -> Any:
 def _bits(w: Writer, c: Call) -> Any:
     if c.out.dtype == "bool":
         return w.op({"and": "And", "or": "Or", "xor": "Xor", "not": "Not"}[c.record.name[8:]], *c.x)
-    if w.opset < 18:
-        return None
-    return w.op({"and": "BitwiseAnd", "or": "BitwiseOr", "xor": "BitwiseXor", "not": "BitwiseNot"}[c.record.name[8:]], *c.x)
+    kind = c.record.name[8:].title()
+    if kind == "Not":
+        return complement(w, c.x[0], c.dtype)
+    if w.opset >= 18:
+        return w.op(f"Bitwise{kind}", *c.x)
+    made = bitwise(w, kind, *(w.op("Cast", x, to=UNSIGNED) for x in c.x), 64)
+    return w.cast(made, c.out.dtype)
 
 
 @rule("bitwise_left_shift", "bitwise_right_shift")
 def _shift_bits(w: Writer, c: Call) -> Any:
     # ONNX shifts unsigned numbers alone; a negative one is shifted to the right as its complement.
-    if w.opset < 18 or c.out.dtype == "bool":
+    if c.out.dtype == "bool":
         return None
     way = "LEFT" if c.record.name == "bitwise_left_shift" else "RIGHT"
 
     def shifted(x: str) -> str:
-        return str(w.op("Cast", w.op("BitShift", *(w.op("Cast", v, to=13) for v in (x, c.x[1])), direction=way), to=ELEMENTS[c.out.dtype]))
+        return str(w.op("Cast", w.op("BitShift", *(w.op("Cast", v, to=UNSIGNED) for v in (x, c.x[1])), direction=way), to=ELEMENTS[c.out.dtype]))
 
     if way == "LEFT":
         return shifted(c.x[0])
     negative = w.op("Less", c.x[0], w.like(0, c.dtype))
-    y = shifted(w.op("Where", negative, w.op("BitwiseNot", c.x[0]), c.x[0]))
-    return w.op("Where", negative, w.op("BitwiseNot", y), y)
+    y = shifted(w.op("Where", negative, complement(w, c.x[0], c.dtype), c.x[0]))
+    return w.op("Where", negative, complement(w, y, c.out.dtype), y)
 
 
 @rule("elu", "celu", "leaky_relu", "hardswish", "mish", "selu")

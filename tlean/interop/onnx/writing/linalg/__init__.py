@@ -1,5 +1,5 @@
 """Matrices: their factors, spectra, exponentials, and derivatives of determinants, as loops."""
 
-from . import exponentials, factors, reflections, rotations
+from . import cofactors, exponentials, factors, reflections, rotations
 
-__all__ = ["exponentials", "factors", "reflections", "rotations"]
+__all__ = ["cofactors", "exponentials", "factors", "reflections", "rotations"]

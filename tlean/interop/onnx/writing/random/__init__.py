@@ -1,5 +1,5 @@
 """Random numbers with the library's bits."""
 
-from . import draws
+from . import draws, rejections
 
-__all__ = ["draws"]
+__all__ = ["draws", "rejections"]
