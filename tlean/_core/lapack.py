@@ -1,7 +1,7 @@
 """Decompositions by LAPACK, as NumPy calls it: `function(outs, ins, options)` fills the outputs.
 
-Every matrix of a batch is decomposed by itself. One that LAPACK finds no decomposition of, such as one with NaN, gives NaN. LAPACK's bits
-may differ from machine to machine, and with the threads that it uses.
+Every matrix of a batch is decomposed by itself. One that LAPACK finds no decomposition of, and one with NaN or an infinity, gives NaN.
+LAPACK's bits may differ from machine to machine, and with the threads that it uses.
 """
 
 import itertools
@@ -10,9 +10,17 @@ import numpy as np
 
 
 def _each(function, x, out):
-    # The function of a batch; matrix by matrix where it fails for one of them.
+    # The function of a batch; matrix by matrix where it fails for one of them. With an infinity, LAPACK may never end.
     if not x.size:
         out[...] = 0
+        return
+    finite = np.isfinite(x).all(axis=(-2, -1))
+    if not finite.all():
+        out[...] = np.nan
+        if finite.any():
+            made = np.empty((np.count_nonzero(finite), *out.shape[x.ndim - 2 :]), out.dtype)
+            _each(function, x[finite], made)
+            out[finite] = made
         return
     try:
         out[...] = function(x)

@@ -2,4 +2,17 @@
 
 from . import elements, linalg, matrices, places, random, repeats, running, shapes, special, transforms, updates, windows
 
-__all__ = ["elements", "linalg", "matrices", "places", "random", "repeats", "running", "shapes", "special", "transforms", "updates", "windows"]
+__all__ = [
+    "elements",
+    "linalg",
+    "matrices",
+    "places",
+    "random",
+    "repeats",
+    "running",
+    "shapes",
+    "special",
+    "transforms",
+    "updates",
+    "windows",
+]

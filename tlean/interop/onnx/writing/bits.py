@@ -39,14 +39,15 @@ def bitwise(w: Writer, kind: str, a: str, b: str, bits: int) -> str:
     """And, Or, Xor of numbers without a sign that have so many bits."""
     if w.opset >= 18:
         return str(w.op(f"Bitwise{kind}", a, b))
-    places = word(w, np.arange(bits))
+    above = word(w, 63 - np.arange(bits))
 
     def digits(x: str) -> str:
-        shifted = w.op("BitShift", w.unsqueeze(x, -1), places, direction="RIGHT")
-        return str(w.op("Cast", w.op("Mod", shifted, word(w, 2)), to=SIGNED))
+        first = w.op("BitShift", w.unsqueeze(x, -1), above, direction="LEFT")
+        return str(w.op("Cast", right(w, first, 63), to=SIGNED))
 
-    made = w.op("Mul", _KINDS[kind](w, digits(a), digits(b)), w.array(np.int64(1) << np.arange(bits), "int64"))
-    return str(w.op("Cast", w.reduce("ReduceSum", made, (-1,), False), to=UNSIGNED))
+    # By a product: onnxruntime sums whole numbers in float64.
+    made = w.op("MatMul", _KINDS[kind](w, digits(a), digits(b)), w.array(np.int64(1) << np.arange(bits), "int64"))
+    return str(w.op("Cast", made, to=UNSIGNED))
 
 
 def complement(w: Writer, x: str, dtype: str) -> str:

@@ -157,8 +157,8 @@ def _bits(w: Writer, c: Call) -> Any:
         return complement(w, c.x[0], c.dtype)
     if w.opset >= 18:
         return w.op(f"Bitwise{kind}", *c.x)
-    made = bitwise(w, kind, *(w.op("Cast", x, to=UNSIGNED) for x in c.x), 64)
-    return w.cast(made, c.out.dtype)
+    a, b = (w.op("Cast", x, to=UNSIGNED) for x in c.x)
+    return w.cast(bitwise(w, kind, a, b, 64), c.out.dtype)
 
 
 @rule("bitwise_left_shift", "bitwise_right_shift")
@@ -169,7 +169,9 @@ def _shift_bits(w: Writer, c: Call) -> Any:
     way = "LEFT" if c.record.name == "bitwise_left_shift" else "RIGHT"
 
     def shifted(x: str) -> str:
-        return str(w.op("Cast", w.op("BitShift", *(w.op("Cast", v, to=UNSIGNED) for v in (x, c.x[1])), direction=way), to=ELEMENTS[c.out.dtype]))
+        return str(
+            w.op("Cast", w.op("BitShift", *(w.op("Cast", v, to=UNSIGNED) for v in (x, c.x[1])), direction=way), to=ELEMENTS[c.out.dtype])
+        )
 
     if way == "LEFT":
         return shifted(c.x[0])

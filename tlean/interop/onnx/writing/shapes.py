@@ -209,7 +209,7 @@ def _argmax(w: Writer, c: Call) -> Any:
     x = c.x[0]
     if axes is None or len(axes) == len(shape):
         if not shape:
-            return None
+            return w.filled(c.out)
         made = w.op("ArgMax", w.reshape(x, (-1,)), axis=0, keepdims=0)
         return w.cast(w.reshape(made, c.out.shape) if keep else made, c.out.dtype)
     if len(axes) == 1:

@@ -98,7 +98,9 @@ def _conv_grad_x(w: Writer, c: Call) -> Any:
     d = len(kernel)
     sizes = zip(o["in_shape"], g[-d:], o["stride"], kernel, o["dilation"], o["padding"], strict=True)
     extra = [n - ((m - 1) * s + (k - 1) * r + 1 - 2 * p) for n, m, s, k, r, p in sizes]
-    if any(not 0 <= e < s for e, s in zip(extra, o["stride"], strict=True)) or not math.prod(g):
+    if not math.prod(g):
+        return w.filled(c.out)
+    if any(not 0 <= e < s for e, s in zip(extra, o["stride"], strict=True)):
         return None
     x = c.x[1] if len(g) == d + 2 else w.unsqueeze(c.x[1], 0)
     y = w.op(
@@ -113,7 +115,7 @@ def _conv_grad_w(w: Writer, c: Call) -> Any:
     o, kernel, d = c.options, c.options["kernel"], len(c.options["kernel"])
     groups = o["groups"]
     if not math.prod(c.shape()) or not math.prod(c.shape(1)):
-        return None
+        return w.filled(c.out)
     # A convolution of x with g as its kernel: images are the channels of each group, stride and dilation are exchanged.
     g, x = c.x
     (*n, channels), inside = c.shape(1)[:-d], c.shape(1)[-d:]

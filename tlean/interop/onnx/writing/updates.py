@@ -131,13 +131,3 @@ def _adadelta(h: _Hyper, p: Real, g: Real, v: Real, d: Real) -> Any:
     v = _mean(h, 3, v, g)
     s = (d + h(4)).sqrt() / (v + h(4)).sqrt() * g
     return [p - h(0) * s, v, _mean(h, 3, d, s)]
-
-
-@rule("_finite")
-def _finite(w: Writer, c: Call) -> Any:
-    # A file has no errors: the numbers of the step are NaN where a value is none.
-    hyper, *values = (Real(w, x, s.dtype) for x, s in zip(c.x, c.specs, strict=True) if s is not None)
-    bad = [(~v.finite()).any() for v in values]
-    for more in bad[1:]:
-        bad[0] = bad[0] | more
-    return where(bad[0], float("nan"), hyper).name if bad else w.op("Identity", hyper.name)

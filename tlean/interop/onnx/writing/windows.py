@@ -128,20 +128,24 @@ def _plane(c: Call, sizes: Sequence[int], out: Sequence[int]) -> tuple[_Plane, t
 @rule("_windows")
 def _windows(w: Writer, c: Call) -> Any:
     found = _plane(c, c.shape(), c.out.shape)
-    return None if found is None else found[0].spread(w, c.x[0], found[1], w.like(c.options["pad_value"], c.out.dtype))
+    return (
+        w.filled(c.out, c.options["pad_value"])
+        if found is None
+        else found[0].spread(w, c.x[0], found[1], w.like(c.options["pad_value"], c.out.dtype))
+    )
 
 
 @rule("_windows_adjoint")
 def _windows_adjoint(w: Writer, c: Call) -> Any:
     found = _plane(c, c.options["in_sizes"], c.shape())
-    return None if found is None else found[0].gathered(w, c.x[0], found[1][:-1], c.out.dtype)
+    return w.filled(c.out) if found is None else found[0].gathered(w, c.x[0], found[1][:-1], c.out.dtype)
 
 
 @rule("_avg_pool_grad")
 def _avg_pool_grad(w: Writer, c: Call) -> Any:
     found = _plane(c, c.options["in_sizes"], c.shape())
     if found is None:
-        return None
+        return w.filled(c.out)
     (plane, lead), cells = found, math.prod(c.options["kernel"])
     g = w.unsqueeze(w.op("Mul", c.x[0], w.like(1 / cells, c.out.dtype)), len(lead))
     return plane.gathered(w, w.op("Expand", g, w.ints(*lead, cells, *plane.out)), lead, c.out.dtype)
@@ -167,7 +171,7 @@ KEEPS.update(dict.fromkeys(("max_pool", "max_pool2d", "max_pool2d_pad"), _winnin
 def _max_pool_grad(w: Writer, c: Call) -> Any:
     found = _plane(c, c.shape(1), c.shape())
     if found is None:
-        return None
+        return w.filled(c.out)
     plane, lead = found
     won = plane.winners(w, c.x[1], lead, c.options["pad_value"], c.out.dtype)
     g = w.op("Where", won, w.unsqueeze(c.x[0], len(lead)), w.like(0, c.out.dtype))
@@ -178,7 +182,7 @@ def _max_pool_grad(w: Writer, c: Call) -> Any:
 def _max_pool_gather(w: Writer, c: Call) -> Any:
     found = _plane(c, c.shape(1), c.out.shape)
     if found is None:
-        return None
+        return w.filled(c.out)
     plane, lead = found
     zero = w.like(0, c.out.dtype)
     won = plane.winners(w, c.x[1], lead, c.options["pad_value"], c.out.dtype)

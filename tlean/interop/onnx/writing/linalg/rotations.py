@@ -241,5 +241,3 @@ def _pinv(w: ModelWriter, c: Call) -> Any:
     inverse = where(counts, 1.0 / where(counts, s, 1.0), 0.0)
     y = (v * inverse.wide(-2)) @ turned(u, len(c.shape()))
     return where(finite, y, math.nan).cast(c.dtype).name
-
-

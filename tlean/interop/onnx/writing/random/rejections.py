@@ -120,5 +120,3 @@ def _poisson(w: ModelWriter, c: Call, rate: Real, seed: str) -> Real | None:
     small = _by_sum(w, c, where(known & few, rate, 0.0), drawn)
     large = _by_rejection(w, c, where(known & ~few, rate, 10.0), known & ~few, drawn)
     return where(known, where(few, small, large), -1.0).cast("int64")
-
-

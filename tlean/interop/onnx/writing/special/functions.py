@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from . import coefficients as table
 from .reals import Real, by_double, horner, minimum, where
 
 _HALF_ROOT = math.sqrt(0.5)
-_LAST_ORDER = 60
+_LAST_ORDER, _LAST_FACTORIAL = 60, 170
 
 
 # Of the normal distribution -----------------------------------------------------------------------------------------------
@@ -110,7 +112,23 @@ def _lgamma(x: Real) -> Real:
 
 @by_double("betaln")
 def _betaln(a: Real, b: Real) -> Real:
-    return _lgamma(a) + _lgamma(b) - _lgamma(a + b)
+    # Where Stirling's series holds for the larger one, its large terms are taken apart; once more where it holds for both.
+    most, m = where(a > b, a, b), where(a > b, b, a)
+    s, up = most + m, m > 0.0
+    high, low = where(up & (most > 3.5), most, 4.0), where(up, m, 4.0)
+    total = high + low
+    log1, logs = (high - 0.5) * (low / high).log1p(), total.log()
+    rest = _stirling(high) - _stirling(total)
+    mid = log_gamma(low) + ((low - log1) - low * logs) + rest
+    far = ((low - 0.5) * (low / total).log() - log1) - 0.5 * logs + (_stirling(low) + rest + 0.9189385332046728)
+    near = _lgamma(a) + _lgamma(b) - _lgamma(s)
+    usual = where(up & (most > 3.5), where(low < 3.5, mid, far), near)
+    return where(up & (most == math.inf), -most, usual)
+
+
+def _stirling(x: Real) -> Real:
+    inverse = x.inverse()
+    return horner(inverse * inverse, table.STIRLING) * inverse
 
 
 @by_double("digamma")
@@ -131,9 +149,7 @@ def _digamma(x: Real) -> Real:
 def _hurwitz(s: float, q: Real) -> Real:
     # Σ (q + k)^−s for q > 0: its first terms, then the Euler-Maclaurin formula.
     count = int(10 + s)
-    total = q.power(-s)
-    for k in range(1, count):
-        total = total + (q + float(k)).power(-s)
+    total = (q.wide() + np.arange(float(count))).power(-s).sum(-1)
     q = q + float(count)
     power = q.power(-s)
     total = total + q.power(1.0 - s) / (s - 1.0) + power * 0.5
@@ -158,12 +174,14 @@ def _cotangents(n: int) -> Sequence[float]:
 
 
 @by_double("polygamma")
-def _polygamma(x: Real, n: float) -> Real | None:
-    if n > _LAST_ORDER:
-        return None
-    order, sign, factor = int(n), 1.0 if n % 2 else -1.0, float(math.factorial(int(n)))
+def _polygamma(x: Real, n: float) -> Real:
+    order, sign = int(n), 1.0 if n % 2 else -1.0
+    factor = float(math.factorial(order)) if order <= _LAST_FACTORIAL else math.inf
     up = x > 0.0
     zeta = _hurwitz(n + 1.0, where(up, x, 1.0 - x)) * factor
+    if n > _LAST_ORDER:
+        # Below 0 the kernels have no formula either.
+        return where(up, zeta * sign, where(x == x.floor(), math.inf if sign > 0 else math.nan, math.nan))
     turn = _apart(x)
     slopes = horner(turn.cos() / turn.sin(), _cotangents(order)) * math.pi ** (order + 1)
     low = where(x == x.floor(), math.inf if sign > 0 else math.nan, slopes * sign - zeta)

@@ -22,7 +22,7 @@ _FARTHEST = 8.0
 _TINY = -600.0
 
 
-def _solved(c: Call, tails: Callable[[Real], Tails], start: Real, lower: Real, upper: Real, known: Real) -> Real:
+def _solved(w: ModelWriter, c: Call, tails: Callable[[Real], Tails], start: Real, lower: Real, upper: Real, known: Real) -> Real:
     # u with these tails, from a first value on; where it is known, that value.
     low = lower <= upper
     target = where(low, lower, upper).log()
@@ -43,7 +43,7 @@ def _solved(c: Call, tails: Callable[[Real], Tails], start: Real, lower: Real, u
         return [where(done, u, new), least, most, done | ended]
 
     bounds = [(none - math.inf, c.out.shape), (none + math.inf, c.out.shape)]
-    return looped(none.w, [(start, c.out.shape), *bounds, (known, c.out.shape)], step, _MOST, lambda *s: (~s[3]).any())[0]
+    return looped(w, [(start, c.out.shape), *bounds, (known, c.out.shape)], step, _MOST, lambda *s: (~s[3]).any())[0]
 
 
 def _parts(p: Real, upper: bool) -> tuple[Real, Real]:
@@ -73,12 +73,12 @@ def _gammaincinv(w: ModelWriter, c: Call, a: Real, p: Real) -> Real:
     large = where(root > 0.1, a.log() + maximum(root, 0.1).log() * 3.0, far)
     start = where(a < 1.0, where(small > 0.0, (1.0 - other.log()).log(), small), large)
     tiny = (a < 1.0) & (small < _TINY)
-    u = _solved(c, lambda u: gamma_tails(a, u.exp()), start, lower, other, tiny | ~usual)
+    u = _solved(w, c, lambda u: gamma_tails(a, u.exp()), start, lower, other, tiny | ~usual)
     inside = where(ends, where(p == 1.0, *((0.0, math.inf) if upper else (math.inf, 0.0))), u.exp())
     return where(known, inside, math.nan)
 
 
-def _beta_quantile(c: Call, a: Real, b: Real, lower: Real, upper: Real, usual: Real) -> Real:
+def _beta_quantile(w: ModelWriter, c: Call, a: Real, b: Real, lower: Real, upper: Real, usual: Real) -> Real:
     # ln(x/(1 − x)).
     def tiny(a: Real, b: Real, p: Real) -> Real:
         # ln x where p = x^a/(a B(a, b)); of a above 1 it is not as small.
@@ -91,7 +91,7 @@ def _beta_quantile(c: Call, a: Real, b: Real, lower: Real, upper: Real, usual: R
     def tails(u: Real) -> Tails:
         return beta_tails(a, b, 1.0 / ((-u).exp() + 1.0), 1.0 / (u.exp() + 1.0))
 
-    return _solved(c, tails, start, lower, upper, (first < _TINY) | (last < _TINY) | ~usual)
+    return _solved(w, c, tails, start, lower, upper, (first < _TINY) | (last < _TINY) | ~usual)
 
 
 @by_call("_betaincinv")
@@ -101,7 +101,7 @@ def _betaincinv(w: ModelWriter, c: Call, a: Real, b: Real, p: Real) -> Real:
     ends = (p == 0.0) | (p == 1.0)
     usual = known & ~ends
     lower, other = _parts(where(usual, p, 0.5), upper)
-    u = _beta_quantile(c, where(usual, a, 1.0), where(usual, b, 1.0), lower, other, usual)
+    u = _beta_quantile(w, c, where(usual, a, 1.0), where(usual, b, 1.0), lower, other, usual)
     inside = where(ends, 1.0 - p if upper else p, 1.0 / ((-u).exp() + 1.0))
     return where(known, inside, math.nan)
 
@@ -116,7 +116,7 @@ def _student_inverse(w: ModelWriter, c: Call, v: Real, p: Real) -> Any:
     other = where(low, 1.0 - inner * 2.0, inner * 2.0 - 1.0)
     most = where(usual & (v < math.inf), v, 1.0)
     few = minimum(most, MANY)
-    u = _beta_quantile(c, few * 0.5, few * 0.0 + 0.5, lower, other, usual & (v <= MANY))
+    u = _beta_quantile(w, c, few * 0.5, few * 0.0 + 0.5, lower, other, usual & (v <= MANY))
     near = few.sqrt() * (u * -0.5).exp()
     normal = quantile(other * 0.5, lower * 0.5)
     far = where(v < math.inf, normal * ((normal * normal + 1.0) / (most * 4.0) + 1.0), normal)
