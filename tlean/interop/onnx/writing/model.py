@@ -171,8 +171,8 @@ class ModelWriter(Writer):
         given = [name for name, _ in own]
         if not m:
             # The number of steps is that of an array's rows.
-            steps.append(self.op("Expand", self.like(0, "float32"), self.ints(loop.length)))
-            own.append((self.name("s"), Spec((), "float32")))
+            steps.append(self.op("Expand", self.like(0, "int64"), self.ints(loop.length)))
+            own.append((self.name("s"), Spec((), "int64")))
         part = self._part(own, lambda: self._returned(body, [*given, *rest]))
         count = len(body.outputs)
         way = int(loop.reverse)

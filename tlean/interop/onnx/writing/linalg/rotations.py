@@ -130,7 +130,9 @@ def _eigh(w: ModelWriter, c: Call) -> Any:
 
     def turn(pairs: _Round, a: Real, v: Real) -> list[Real]:
         diagonal = (a * own).sum(-1)
+        # Both of a pair have the same number, whichever triangle is rounded how.
         between = (pairs.others(a, rank - 1) * own).sum(-1)
+        between = (between + pairs.others(between, rank - 2)) * 0.5
         # A column without a partner is its diagonal's.
         alone = Real(w, w.op("Equal", pairs.partner.name, w.array(np.arange(n), "int64")), "bool")
         still = alone | (abs(between) <= _UNIT * _UNIT)
