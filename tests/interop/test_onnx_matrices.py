@@ -96,7 +96,13 @@ def test_gradients(name: str, dtype: str, tmp_path: Path) -> None:
 def test_repeated_eigenvalues(dtype: str, tmp_path: Path) -> None:
     """Vectors of an eigenvalue that is repeated are a basis of its space, orthonormal; of zeros and of the identity too."""
     q = np.linalg.qr(_normal(5, 5))[0]
-    matrices = [(q * np.array([2.0, 2.0, -1.0, 2.0, -1.0])) @ q.T, np.eye(5), np.zeros((5, 5)), 3 * np.ones((5, 5)), np.diag([1.0, 1, 0, 0, 1])]
+    matrices = [
+        (q * np.array([2.0, 2.0, -1.0, 2.0, -1.0])) @ q.T,
+        np.eye(5),
+        np.zeros((5, 5)),
+        3 * np.ones((5, 5)),
+        np.diag([1.0, 1, 0, 0, 1]),
+    ]
     x = np.stack(matrices).astype(dtype)
     made = run(_SQUARE["eigh"], tmp_path, x, dynamic_batch=False)
     (w, v), close = made.theirs, CLOSE[dtype] * 5

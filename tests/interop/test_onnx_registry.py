@@ -99,7 +99,9 @@ def test_updates(name: str, dtype: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(5)
     arrays = [rng.normal(size=(3, 5)).astype(dtype) for _ in record.inputs[:2]]
     # A mean of squares is at least the square of the mean.
-    arrays += [(rng.uniform(size=(3, 5)) * 0.4 if n == "mean" else 0.5 + rng.uniform(size=(3, 5))).astype(dtype) for n in record.inputs[2:-1]]
+    arrays += [
+        (rng.uniform(size=(3, 5)) * 0.4 if n == "mean" else 0.5 + rng.uniform(size=(3, 5))).astype(dtype) for n in record.inputs[2:-1]
+    ]
 
     def f(ops: Any, *xs: Any) -> Any:
         return ops.apply(name, xs, {})

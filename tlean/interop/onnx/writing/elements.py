@@ -8,6 +8,8 @@ from typing import Any
 from ..package import ELEMENTS
 from .bits import UNSIGNED, bitwise, complement
 from .rules import Call, rule
+from .special.circular import WIDE
+from .special.reals import Real
 from .writer import Writer
 
 #: Records that are one operator of the same inputs.
@@ -23,6 +25,8 @@ SAME = {
 
 
 def _same(w: Writer, c: Call) -> Any:
+    if c.dtype == "float64" and c.record.name in WIDE:
+        return WIDE[c.record.name](Real(w, c.x[0])).name
     return w.op(SAME[c.record.name], *c.x)
 
 
@@ -140,7 +144,12 @@ def _atan2(w: Writer, c: Call) -> Any:
     y, x = c.x
     zero, pi = w.like(0, c.dtype), w.like(math.pi, c.dtype)
     flat = w.op("Equal", y, zero)
-    base = w.op("Where", flat, y, w.op("Atan", w.op("Div", y, x)))
+    # Of two infinities the signs alone count.
+    most = w.like(math.inf, c.dtype)
+    both = w.op("And", *(w.op("Equal", w.op("Abs", v), most) for v in c.x))
+    ratio = w.op("Where", both, w.op("Mul", *(w.op("Sign", v) for v in c.x)), w.op("Div", y, x))
+    angle = WIDE["atan"](Real(w, ratio)).name if c.dtype == "float64" else w.op("Atan", ratio)
+    base = w.op("Where", flat, y, angle)
     turn = w.op("Where", _negative(w, y, zero), w.op("Neg", pi), pi)
     left = w.op("Where", _negative(w, x, zero), w.op("Add", base, turn), base)
     # On the axis: a quarter of a turn up or down.

@@ -233,7 +233,7 @@ def _kept_alone(graph: Graph, outputs: int) -> Graph:
 def refuse(missing: Sequence[str]) -> None:
     """Raise OptionError for ops that no operator says, all of them."""
     if missing:
-        raise OptionError(f"onnx.export: ONNX has no operators for {', '.join(missing)}")
+        raise OptionError(f"onnx.export: a file cannot hold {', '.join(missing)}: calls into Python, or kernels, without a decomposition")
 
 
 def whole(value: Any) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 
 from tlean.ops.fourier.transforms import factor
 
+from .planes import convolved_back, slope_of_weights
 from .rules import Call, rule
 from .writer import Writer
 
@@ -100,6 +101,8 @@ def _conv_grad_x(w: Writer, c: Call) -> Any:
     extra = [n - ((m - 1) * s + (k - 1) * r + 1 - 2 * p) for n, m, s, k, r, p in sizes]
     if not math.prod(g):
         return w.filled(c.out)
+    if c.out.dtype == "float64":
+        return convolved_back(w, c, c.x[1], g)
     if any(not 0 <= e < s for e, s in zip(extra, o["stride"], strict=True)):
         return None
     x = c.x[1] if len(g) == d + 2 else w.unsqueeze(c.x[1], 0)
@@ -116,6 +119,8 @@ def _conv_grad_w(w: Writer, c: Call) -> Any:
     groups = o["groups"]
     if not math.prod(c.shape()) or not math.prod(c.shape(1)):
         return w.filled(c.out)
+    if c.out.dtype == "float64":
+        return slope_of_weights(w, c)
     # A convolution of x with g as its kernel: images are the channels of each group, stride and dilation are exchanged.
     g, x = c.x
     (*n, channels), inside = c.shape(1)[:-d], c.shape(1)[-d:]

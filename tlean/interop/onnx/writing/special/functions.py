@@ -43,6 +43,14 @@ def erfc(x: Real) -> Real:
     return where(a < 0.7, 1.0 - _near(x), where(x < 0.0, 2.0 - tail, tail))
 
 
+def erf(x: Real) -> Real:
+    """The error function."""
+    a = abs(x)
+    near = minimum(a, 1.0)
+    y = where(a < 0.7, _near(near), 1.0 - erfc(a))
+    return where(x == 0.0, x, where(x < 0.0, -y, y))
+
+
 @by_double("ndtr")
 def _ndtr(x: Real) -> Real:
     return erfc(x * -_HALF_ROOT) * 0.5
