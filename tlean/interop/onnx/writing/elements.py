@@ -27,6 +27,8 @@ SAME = {
 def _same(w: Writer, c: Call) -> Any:
     if c.dtype == "float64" and c.record.name in WIDE:
         return WIDE[c.record.name](Real(w, c.x[0])).name
+    if c.dtype == "float64" and c.record.name in ("softplus", "softsign"):
+        return None
     return w.op(SAME[c.record.name], *c.x)
 
 
@@ -111,11 +113,14 @@ def _cbrt(w: Writer, c: Call) -> Any:
 @rule("hypot")
 def _hypot(w: Writer, c: Call) -> Any:
     # Squares of the part that the smaller is of the larger do not overflow.
-    one, (a, b) = w.like(1, c.dtype), (w.op("Abs", x) for x in c.x)
+    one, a, b = w.like(1, c.dtype), *(w.op("Abs", x) for x in c.x)
     large, small = w.op("Max", a, b), w.op("Min", a, b)
     none = w.op("Or", w.op("Equal", large, w.like(0, c.dtype)), w.op("Equal", large, w.like(math.inf, c.dtype)))
     part = w.op("Div", small, w.op("Where", none, one, large))
-    return w.op("Where", none, large, w.op("Mul", large, w.op("Sqrt", w.op("Add", w.op("Mul", part, part), one))))
+    y = w.op("Where", none, large, w.op("Mul", large, w.op("Sqrt", w.op("Add", w.op("Mul", part, part), one))))
+    # An infinity beside NaN.
+    far = w.op("Or", *(w.op("Equal", v, w.like(math.inf, c.dtype)) for v in (a, b)))
+    return w.op("Where", far, w.like(math.inf, c.dtype), y)
 
 
 @rule("trunc")
@@ -191,10 +196,9 @@ def _shift_bits(w: Writer, c: Call) -> Any:
 
 @rule("elu", "celu", "leaky_relu", "hardswish", "mish", "selu")
 def _activation(w: Writer, c: Call) -> Any:
+    # ONNX has their numbers in float32, and onnxruntime has none of them in float64.
     name = c.record.name
-    if name == "mish" and w.opset < 18:
+    if c.dtype != "float32" or (name == "mish" and w.opset < 18):
         return None
     kinds = {"elu": "Elu", "celu": "Celu", "leaky_relu": "LeakyRelu", "hardswish": "HardSwish", "mish": "Mish", "selu": "Selu"}
-    if name == "celu" and c.dtype != "float32":
-        return None
     return w.op(kinds[name], c.x[0], alpha=c.options.get("alpha", c.options.get("slope")))

@@ -42,7 +42,8 @@ def _softmax(w: Writer, c: Call) -> Any:
 @rule("layer_norm")
 def _layer_norm(w: Writer, c: Call) -> Any:
     x, gamma, beta = c.x
-    if not gamma:
+    # ONNX has eps in float32.
+    if not gamma or c.dtype == "float64":
         return None
     return w.op("LayerNormalization", x, gamma, beta, axis=-1, epsilon=c.options["eps"])
 
@@ -50,6 +51,6 @@ def _layer_norm(w: Writer, c: Call) -> Any:
 @rule("batchnorm_channel_first_eval")
 def _batch_norm(w: Writer, c: Call) -> Any:
     # Channels are the second axis, of a batch.
-    if len(c.shape()) < 3 or not c.x[1] or not c.x[2] or c.shape(1) != c.shape()[1:2] or len(c.shape()) == 3:
+    if c.dtype == "float64" or len(c.shape()) < 3 or not c.x[1] or not c.x[2] or c.shape(1) != c.shape()[1:2] or len(c.shape()) == 3:
         return None
     return w.op("BatchNormalization", *c.x, epsilon=c.options["eps"])
