@@ -59,7 +59,9 @@ def _calls(name: str) -> list[tuple[list[np.ndarray | None], dict[str, Any]]]:
     return calls[:12]
 
 
-@pytest.mark.parametrize("name", [*_CIRCULAR, *_CONVOLUTIONS, *_RUNNING, *_LINKED, *_WINDOWS, *_SPECIAL, *_RANDOM, *_MATRICES, *_FACTORS, *_SPECTRA])
+@pytest.mark.parametrize(
+    "name", [*_CIRCULAR, *_CONVOLUTIONS, *_RUNNING, *_LINKED, *_WINDOWS, *_SPECIAL, *_RANDOM, *_MATRICES, *_FACTORS, *_SPECTRA]
+)
 @pytest.mark.parametrize(("dtype", "opset"), [("float32", 23), ("float64", 18)])
 def test_samples(name: str, dtype: str, opset: int, tmp_path: Path) -> None:
     """The good samples, twelve of each."""
