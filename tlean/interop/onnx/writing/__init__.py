@@ -1,6 +1,6 @@
 """A recorded program as an ONNX model: a rule for each record (`rules`), or its decomposition."""
 
-from . import elements, linalg, matrices, places, random, repeats, running, shapes, special, transforms, updates, windows
+from . import elements, linalg, matrices, places, random, repeats, running, shapes, special, transforms, updates, whole, windows
 
 __all__ = [
     "elements",
@@ -14,5 +14,6 @@ __all__ = [
     "special",
     "transforms",
     "updates",
+    "whole",
     "windows",
 ]

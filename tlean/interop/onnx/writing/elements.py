@@ -9,7 +9,7 @@ from ..package import ELEMENTS
 from .bits import UNSIGNED, bitwise, complement
 from .rules import Call, rule
 from .special.circular import WIDE
-from .special.reals import Real
+from .special.reals import Real, where
 from .writer import Writer
 
 #: Records that are one operator of the same inputs.
@@ -177,18 +177,20 @@ def _bits(w: Writer, c: Call) -> Any:
 
 @rule("bitwise_left_shift", "bitwise_right_shift")
 def _shift_bits(w: Writer, c: Call) -> Any:
-    # ONNX shifts unsigned numbers alone; a negative one is shifted to the right as its complement.
+    # ONNX shifts unsigned numbers alone; a negative one is shifted to the right as its complement. Beyond the bits that there are nothing
+    # is left.
     if c.out.dtype == "bool":
         return None
-    way = "LEFT" if c.record.name == "bitwise_left_shift" else "RIGHT"
+    way, bits = ("LEFT" if c.record.name == "bitwise_left_shift" else "RIGHT"), 64 if c.out.dtype == "int64" else 32
+    by = Real(w, c.x[1], c.dtype)
+    within = (by >= 0) & (by < bits)
+    amount = w.op("Cast", where(within, by, bits - 1).name, to=UNSIGNED)
 
     def shifted(x: str) -> str:
-        return str(
-            w.op("Cast", w.op("BitShift", *(w.op("Cast", v, to=UNSIGNED) for v in (x, c.x[1])), direction=way), to=ELEMENTS[c.out.dtype])
-        )
+        return str(w.op("Cast", w.op("BitShift", w.op("Cast", x, to=UNSIGNED), amount, direction=way), to=ELEMENTS[c.out.dtype]))
 
     if way == "LEFT":
-        return shifted(c.x[0])
+        return where(within, Real(w, shifted(c.x[0]), c.out.dtype), 0).name
     negative = w.op("Less", c.x[0], w.like(0, c.dtype))
     y = shifted(w.op("Where", negative, complement(w, c.x[0], c.dtype), c.x[0]))
     return w.op("Where", negative, complement(w, y, c.out.dtype), y)
