@@ -117,17 +117,29 @@ def test_an_update_with_an_infinite_parameter(tmp_path: Path) -> None:
     assert made.theirs[0].tolist() == made.ours[0].tolist() == [np.inf, np.float32(1) - np.float32(0.1) * np.float32(0.25)]
 
 
+@pytest.mark.parametrize("opset", [17, 23])
 @pytest.mark.parametrize("what", ["max", "min"])
-def test_rows_are_combined_before_opset_18(what: str, tmp_path: Path) -> None:
-    """Rows of one index one after the other, those out of range nowhere."""
+def test_rows_are_combined(what: str, opset: int, tmp_path: Path) -> None:
+    """Rows of one index together, in whatever order, those out of range nowhere; NaN stays."""
     rng, at = np.random.default_rng(2), np.array([0, 3, 0, -1, 9, 0])
     x, v = rng.normal(size=(4, 3)).astype(np.float32), rng.normal(size=(6, 3)).astype(np.float32)
+
+    x[1, 0] = x[0, 1] = v[5, 2] = np.nan
 
     def f(x: Any, v: Any) -> Any:
         return getattr(x.at[at], what)(v, mode="fill")
 
-    made = run(f, tmp_path, x, v, dynamic_batch=False, opset=17)
+    made = run(f, tmp_path, x, v, dynamic_batch=False, opset=opset)
+    assert np.isnan(made.ours[0]).sum() == 3
     assert made.theirs[0].tobytes() == made.ours[0].tobytes() == made.read[0].tobytes()
+
+
+def test_what_has_no_elements(tmp_path: Path) -> None:
+    """An axis of one number that is stretched to none."""
+    made = run(
+        lambda x: (tl.broadcast_to(x, (0,)), tl.sum(tl.broadcast_to(x, (2, 0, 1)), axis=1)), tmp_path, np.ones(1), dynamic_batch=False
+    )
+    assert [a.shape for a in made.theirs] == [a.shape for a in made.ours] == [(0,), (2, 1)]
 
 
 @pytest.mark.parametrize("dtype", ["int32", "int64"])

@@ -206,6 +206,15 @@ def _last_alone(w: Writer, at: str, count: int, spare: str) -> str:
     return str(w.op("Where", again, spare, at))
 
 
+def _known_extremes(w: Writer, x: str, v: str, at: str, how: str, dtype: str) -> str:
+    # NaN wherever one is among the numbers, which onnxruntime does not say.
+    zero, none = w.like(0, dtype), [w.op("IsNaN", n) for n in (x, v)]
+    numbers = [w.op("Where", flag, zero, n) for flag, n in zip(none, (x, v), strict=True)]
+    y = w.op("ScatterND", numbers[0], at, numbers[1], reduction=how)
+    flags = w.op("ScatterND", w.cast(none[0], "int32"), at, w.cast(none[1], "int32"), reduction="add")
+    return str(w.op("Where", w.op("Greater", flags, w.like(0, "int32")), w.like(math.nan, dtype), y))
+
+
 def _one_by_one(w: ModelWriter, x: str, v: str, at: str, spec: Spec, count: int, how: str) -> str:
     # Rows combined in a loop: maxima and minima at indices came with opset 18.
     def step(k: str, y: str) -> list[str]:
@@ -245,6 +254,8 @@ def _scattered(
         x = w.op("Concat", x, w.slice(x, [0], [1], [0]), axis=0)
     if how in ("max", "min") and w.opset < 18:
         y = _one_by_one(w, x, v, at, Spec((n + behind, *rest), dtype), count, how)
+    elif how in ("max", "min") and dtype.startswith("float"):
+        y = _known_extremes(w, x, v, w.unsqueeze(at, 1), how, dtype)
     else:
         y = w.op("ScatterND", x, w.unsqueeze(at, 1), v, reduction=None if how == "set" else how)
     y = w.slice(y, [0], [n], [0]) if behind else y
