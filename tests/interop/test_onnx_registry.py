@@ -142,6 +142,20 @@ def test_what_has_no_elements(tmp_path: Path) -> None:
     assert [a.shape for a in made.theirs] == [a.shape for a in made.ours] == [(0,), (2, 1)]
 
 
+def test_transposed_matrices_times_vectors(tmp_path: Path) -> None:
+    """On either side, of a stack too."""
+    rng = np.random.default_rng(1)
+    x, v, u = rng.normal(size=(2, 7, 3)).astype(np.float32), rng.normal(size=7).astype(np.float32), rng.normal(size=3).astype(np.float32)
+
+    def f(x: Any, v: Any, u: Any) -> Any:
+        def both(x: Any) -> Any:
+            return tl.matmul(x, v, transpose_a=True), tl.matmul(u, x, transpose_b=True)
+
+        return *both(x), *both(x[0])
+
+    agree(run(f, tmp_path, x, v, u, dynamic_batch=False))
+
+
 @pytest.mark.parametrize("dtype", ["int32", "int64"])
 def test_bits_before_opset_18(dtype: str, tmp_path: Path) -> None:
     """Of negative numbers too."""

@@ -15,6 +15,10 @@ def _turned(w: Writer, x: str, rank: int) -> str:
 @rule("matmul", "bmm", direct=True)
 def _matmul(w: Writer, c: Call) -> Any:
     a, b = c.x
+    # A vector is multiplied from the other side: onnxruntime fuses the transposition with the product, wrongly there.
+    ranks = len(c.shape(0)), len(c.shape(1))
+    if (c.options.get("transpose_a") and ranks[1] == 1 < ranks[0]) or (c.options.get("transpose_b") and ranks[0] == 1 < ranks[1]):
+        return w.op("MatMul", b, a)
     if c.options.get("transpose_a") and len(c.shape(0)) > 1:
         a = _turned(w, a, len(c.shape(0)))
     if c.options.get("transpose_b") and len(c.shape(1)) > 1:
