@@ -6,10 +6,10 @@ import math
 from typing import Any
 
 from ..package import ELEMENTS
-from .bits import UNSIGNED, bitwise, complement
 from .rules import Call, rule
 from .special.circular import WIDE
 from .special.reals import Real, where
+from .whole.bits import UNSIGNED, bitwise, complement
 from .writer import Writer
 
 #: Records that are one operator of the same inputs.

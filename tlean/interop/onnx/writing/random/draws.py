@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from ..bits import SIGNED, UNSIGNED, bitwise, low_bits, right, word
 from ..rules import Call, rule
+from ..whole.bits import SIGNED, UNSIGNED, bitwise, low_bits, right, word
 from ..writer import Writer
 
 _DOUBLE, _SINGLE = 11, 1

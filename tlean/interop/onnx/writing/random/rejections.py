@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ..bits import UNSIGNED, right, word
 from ..model import ModelWriter
 from ..rules import Call
 from ..special.reals import Real, by_call, horner, looped, where
+from ..whole.bits import UNSIGNED, right, word
 from .draws import bits53, counted, halves, low32, philox, possible
 
 #: Attempts, as in the kernels.

@@ -7,12 +7,12 @@ from typing import Any
 
 from tlean.ops import Spec
 
-from .model import ModelWriter
-from .places import apart
-from .repeats import repeated
-from .rules import WHOLE, Call
-from .special.reals import Real, where
-from .writer import Writer
+from ..model import ModelWriter
+from ..places import apart
+from ..repeats import repeated
+from ..rules import WHOLE, Call
+from ..special.reals import Real, where
+from ..writer import Writer
 
 #: The bits of an exponent, one in each step.
 _BITS = 63

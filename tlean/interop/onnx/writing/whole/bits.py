@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .writer import Writer
+from ..writer import Writer
 
 #: The element type of whole numbers of 64 bits without a sign, and of those with one.
 UNSIGNED, SIGNED = 13, 7
