@@ -143,3 +143,14 @@ def test_further_functions_are_those_of_numpy():
 def test_errors(error, call):
     with pytest.raises(error):
         call()
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+def test_a_matrix_that_is_not_finite_is_nan_and_the_others_are_what_they_were(number):
+    x = np.random.default_rng(2).normal(size=(3, 4, 4))
+    x[1, 2, 0] = number
+    for f in (tl.linalg.svd, tl.linalg.eigh, tl.linalg.qr, lambda x: (tl.linalg.pinv(x), tl.linalg.expm(x))):
+        for y, alone in zip(f(x), f(x[2]), strict=True):
+            assert np.isnan(y.numpy()[1]).all()
+            np.testing.assert_array_equal(y.numpy()[2], alone.numpy())
+        assert all(np.isnan(y.numpy()).all() for y in f(x[1]))

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 import tlean as tl
-from tlean.ops import all_ops
 
 onnx = pytest.importorskip("onnx", reason="files of ONNX are read and written by its package")
 
@@ -112,15 +111,3 @@ def test_gradients_in_loops(tmp_path: Path) -> None:
         for a, b, c in zip(want, theirs, tl.onnx.load(path)(x), strict=True):
             np.testing.assert_allclose(b, a, rtol=1e-4, atol=1e-4)
             assert a.tobytes() == np.asarray(c).tobytes()
-
-
-def test_what_is_refused() -> None:
-    """Nothing else than the documentation says."""
-    from tlean.interop.onnx.writing.kept import KEPT
-    from tlean.interop.onnx.writing.rules import KEEPS, RULES
-
-    lacking = {r.name for r in all_ops() if r.rules.decompose is None and r.name not in RULES and r.loop is None and not r.updates}
-    incomplete = {"_gammaincinv", "_betaincinv", "_student", "_student_inverse"}
-    matrices = {f"_linalg_{name}" for name in ("eigh", "svd", "qr", "pinv", "expm", "lu_tall", "complement")}
-    assert lacking == incomplete | matrices | {"_rand_log_gamma", "_rand_poisson"}
-    assert {r.name for r in all_ops() if r.residuals} == KEPT.keys() | KEEPS.keys()

@@ -1,7 +1,7 @@
 """Decompositions by LAPACK, as NumPy calls it: `function(outs, ins, options)` fills the outputs.
 
-Every matrix of a batch is decomposed by itself. One that LAPACK finds no decomposition of, such as one with NaN, gives NaN. LAPACK's bits
-may differ from machine to machine, and with the threads that it uses.
+Every matrix of a batch is decomposed by itself. One that LAPACK finds no decomposition of, and one with NaN or an infinity, gives NaN.
+LAPACK's bits may differ from machine to machine, and with the threads that it uses.
 """
 
 import itertools
@@ -10,9 +10,17 @@ import numpy as np
 
 
 def _each(function, x, out):
-    # The function of a batch; matrix by matrix where it fails for one of them.
+    # The function of a batch; matrix by matrix where it fails for one of them. With an infinity, LAPACK may never end.
     if not x.size:
         out[...] = 0
+        return
+    finite = np.isfinite(x).all(axis=(-2, -1))
+    if not finite.all():
+        out[...] = np.nan
+        if finite.any():
+            made = np.empty((np.count_nonzero(finite), *out.shape[x.ndim - 2 :]), out.dtype)
+            _each(function, x[finite], made)
+            out[finite] = made
         return
     try:
         out[...] = function(x)
@@ -159,7 +167,7 @@ def _require(outs, ins, options):
 
 #: Up to this condition of a matrix its inverse gives cofactors to about ten digits of the norm, and derivatives up to its roots; by the
 #: bytes of a number.
-_CONDITION = {4: 1e4, 8: 1e6}
+CONDITION = {4: 1e4, 8: 1e6}
 
 
 def _cofactors(outs, ins, options):
@@ -177,7 +185,7 @@ def _cofactors(outs, ins, options):
         out[...] = z
     with np.errstate(all="ignore"):
         unfit = (d == 0) | (d - d != 0)
-        bound = _CONDITION[x.itemsize] ** (1 / (len(ts) + 1))
+        bound = CONDITION[x.itemsize] ** (1 / (len(ts) + 1))
         # Of all at once; matrix by matrix where that does not tell.
         if not _largest(x) * _largest(inverse) * x.shape[-1] <= bound:
             unfit |= ~(_norms(x) * _norms(inverse) <= bound)

@@ -1,5 +1,19 @@
 """A recorded program as an ONNX model: a rule for each record (`rules`), or its decomposition."""
 
-from . import draws, elements, factors, matrices, places, repeats, running, shapes, special, transforms, windows
+from . import elements, linalg, matrices, places, random, repeats, running, shapes, special, transforms, updates, whole, windows
 
-__all__ = ["draws", "elements", "factors", "matrices", "places", "repeats", "running", "shapes", "special", "transforms", "windows"]
+__all__ = [
+    "elements",
+    "linalg",
+    "matrices",
+    "places",
+    "random",
+    "repeats",
+    "running",
+    "shapes",
+    "special",
+    "transforms",
+    "updates",
+    "whole",
+    "windows",
+]

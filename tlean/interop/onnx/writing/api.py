@@ -74,8 +74,8 @@ def export(
         names: of the arguments' leaves; by default `x`, or `x0`, `x1`, ….
 
     Returns: the names of inputs and outputs, and why the batch is fixed, if it is.
-    Raises: OptionError for a program with ops that ONNX cannot say, all of which it names, and for one whose batch is fixed where
-        `dynamic_batch` insists; ImportError without onnx; what the program's ops raise.
+    Raises: OptionError for a program that calls into Python, or kernels of another package that have no decomposition, all of which it
+        names, and for one whose batch is fixed where `dynamic_batch` insists; ImportError without onnx; what the program's ops raise.
 
     Example:
         >>> import tempfile, os

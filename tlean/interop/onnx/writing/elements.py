@@ -7,6 +7,9 @@ from typing import Any
 
 from ..package import ELEMENTS
 from .rules import Call, rule
+from .special.circular import WIDE
+from .special.reals import Real, where
+from .whole.bits import UNSIGNED, bitwise, complement
 from .writer import Writer
 
 #: Records that are one operator of the same inputs.
@@ -22,6 +25,10 @@ SAME = {
 
 
 def _same(w: Writer, c: Call) -> Any:
+    if c.dtype == "float64" and c.record.name in WIDE:
+        return WIDE[c.record.name](Real(w, c.x[0])).name
+    if c.dtype == "float64" and c.record.name in ("softplus", "softsign"):
+        return None
     return w.op(SAME[c.record.name], *c.x)
 
 
@@ -106,11 +113,14 @@ def _cbrt(w: Writer, c: Call) -> Any:
 @rule("hypot")
 def _hypot(w: Writer, c: Call) -> Any:
     # Squares of the part that the smaller is of the larger do not overflow.
-    one, (a, b) = w.like(1, c.dtype), (w.op("Abs", x) for x in c.x)
+    one, a, b = w.like(1, c.dtype), *(w.op("Abs", x) for x in c.x)
     large, small = w.op("Max", a, b), w.op("Min", a, b)
     none = w.op("Or", w.op("Equal", large, w.like(0, c.dtype)), w.op("Equal", large, w.like(math.inf, c.dtype)))
     part = w.op("Div", small, w.op("Where", none, one, large))
-    return w.op("Where", none, large, w.op("Mul", large, w.op("Sqrt", w.op("Add", w.op("Mul", part, part), one))))
+    y = w.op("Where", none, large, w.op("Mul", large, w.op("Sqrt", w.op("Add", w.op("Mul", part, part), one))))
+    # An infinity beside NaN.
+    far = w.op("Or", *(w.op("Equal", v, w.like(math.inf, c.dtype)) for v in (a, b)))
+    return w.op("Where", far, w.like(math.inf, c.dtype), y)
 
 
 @rule("trunc")
@@ -139,7 +149,12 @@ def _atan2(w: Writer, c: Call) -> Any:
     y, x = c.x
     zero, pi = w.like(0, c.dtype), w.like(math.pi, c.dtype)
     flat = w.op("Equal", y, zero)
-    base = w.op("Where", flat, y, w.op("Atan", w.op("Div", y, x)))
+    # Of two infinities the signs alone count.
+    most = w.like(math.inf, c.dtype)
+    both = w.op("And", *(w.op("Equal", w.op("Abs", v), most) for v in c.x))
+    ratio = w.op("Where", both, w.op("Mul", *(w.op("Sign", v) for v in c.x)), w.op("Div", y, x))
+    angle = WIDE["atan"](Real(w, ratio)).name if c.dtype == "float64" else w.op("Atan", ratio)
+    base = w.op("Where", flat, y, angle)
     turn = w.op("Where", _negative(w, y, zero), w.op("Neg", pi), pi)
     left = w.op("Where", _negative(w, x, zero), w.op("Add", base, turn), base)
     # On the axis: a quarter of a turn up or down.
@@ -151,34 +166,41 @@ def _atan2(w: Writer, c: Call) -> Any:
 def _bits(w: Writer, c: Call) -> Any:
     if c.out.dtype == "bool":
         return w.op({"and": "And", "or": "Or", "xor": "Xor", "not": "Not"}[c.record.name[8:]], *c.x)
-    if w.opset < 18:
-        return None
-    return w.op({"and": "BitwiseAnd", "or": "BitwiseOr", "xor": "BitwiseXor", "not": "BitwiseNot"}[c.record.name[8:]], *c.x)
+    kind = c.record.name[8:].title()
+    if kind == "Not":
+        return complement(w, c.x[0], c.dtype)
+    if w.opset >= 18:
+        return w.op(f"Bitwise{kind}", *c.x)
+    a, b = (w.op("Cast", x, to=UNSIGNED) for x in c.x)
+    return w.cast(bitwise(w, kind, a, b, 64), c.out.dtype)
 
 
 @rule("bitwise_left_shift", "bitwise_right_shift")
 def _shift_bits(w: Writer, c: Call) -> Any:
-    # ONNX shifts unsigned numbers alone; a negative one is shifted to the right as its complement.
-    if w.opset < 18 or c.out.dtype == "bool":
+    # ONNX shifts unsigned numbers alone; a negative one is shifted to the right as its complement. Beyond the bits that there are nothing
+    # is left.
+    if c.out.dtype == "bool":
         return None
-    way = "LEFT" if c.record.name == "bitwise_left_shift" else "RIGHT"
+    way, bits = ("LEFT" if c.record.name == "bitwise_left_shift" else "RIGHT"), 64 if c.out.dtype == "int64" else 32
+    by = Real(w, c.x[1], c.dtype)
+    within = (by >= 0) & (by < bits)
+    amount = w.op("Cast", where(within, by, bits - 1).name, to=UNSIGNED)
 
     def shifted(x: str) -> str:
-        return str(w.op("Cast", w.op("BitShift", *(w.op("Cast", v, to=13) for v in (x, c.x[1])), direction=way), to=ELEMENTS[c.out.dtype]))
+        return str(w.op("Cast", w.op("BitShift", w.op("Cast", x, to=UNSIGNED), amount, direction=way), to=ELEMENTS[c.out.dtype]))
 
     if way == "LEFT":
-        return shifted(c.x[0])
+        return where(within, Real(w, shifted(c.x[0]), c.out.dtype), 0).name
     negative = w.op("Less", c.x[0], w.like(0, c.dtype))
-    y = shifted(w.op("Where", negative, w.op("BitwiseNot", c.x[0]), c.x[0]))
-    return w.op("Where", negative, w.op("BitwiseNot", y), y)
+    y = shifted(w.op("Where", negative, complement(w, c.x[0], c.dtype), c.x[0]))
+    return w.op("Where", negative, complement(w, y, c.out.dtype), y)
 
 
 @rule("elu", "celu", "leaky_relu", "hardswish", "mish", "selu")
 def _activation(w: Writer, c: Call) -> Any:
+    # ONNX has their numbers in float32, and onnxruntime has none of them in float64.
     name = c.record.name
-    if name == "mish" and w.opset < 18:
+    if c.dtype != "float32" or (name == "mish" and w.opset < 18):
         return None
     kinds = {"elu": "Elu", "celu": "Celu", "leaky_relu": "LeakyRelu", "hardswish": "HardSwish", "mish": "Mish", "selu": "Selu"}
-    if name == "celu" and c.dtype != "float32":
-        return None
     return w.op(kinds[name], c.x[0], alpha=c.options.get("alpha", c.options.get("slope")))

@@ -15,6 +15,10 @@ def _turned(w: Writer, x: str, rank: int) -> str:
 @rule("matmul", "bmm", direct=True)
 def _matmul(w: Writer, c: Call) -> Any:
     a, b = c.x
+    # A vector is multiplied from the other side: onnxruntime fuses the transposition with the product, wrongly there.
+    ranks = len(c.shape(0)), len(c.shape(1))
+    if (c.options.get("transpose_a") and ranks[1] == 1 < ranks[0]) or (c.options.get("transpose_b") and ranks[0] == 1 < ranks[1]):
+        return w.op("MatMul", b, a)
     if c.options.get("transpose_a") and len(c.shape(0)) > 1:
         a = _turned(w, a, len(c.shape(0)))
     if c.options.get("transpose_b") and len(c.shape(1)) > 1:
@@ -42,7 +46,8 @@ def _softmax(w: Writer, c: Call) -> Any:
 @rule("layer_norm")
 def _layer_norm(w: Writer, c: Call) -> Any:
     x, gamma, beta = c.x
-    if not gamma:
+    # ONNX has eps in float32.
+    if not gamma or c.dtype == "float64":
         return None
     return w.op("LayerNormalization", x, gamma, beta, axis=-1, epsilon=c.options["eps"])
 
@@ -50,6 +55,6 @@ def _layer_norm(w: Writer, c: Call) -> Any:
 @rule("batchnorm_channel_first_eval")
 def _batch_norm(w: Writer, c: Call) -> Any:
     # Channels are the second axis, of a batch.
-    if len(c.shape()) < 3 or not c.x[1] or not c.x[2] or c.shape(1) != c.shape()[1:2] or len(c.shape()) == 3:
+    if c.dtype == "float64" or len(c.shape()) < 3 or not c.x[1] or not c.x[2] or c.shape(1) != c.shape()[1:2] or len(c.shape()) == 3:
         return None
     return w.op("BatchNormalization", *c.x, epsilon=c.options["eps"])

@@ -18,7 +18,8 @@ from tlean.ops import Spec
 
 from ...graph_json import plain
 from .kept import kept_parts
-from .rules import DIRECT, KEEPS, RULES, Call
+from .operands import written
+from .rules import DIRECT, KEEPS, Call
 from .writer import Body, Node, Writer
 
 _Names = dict[int, str]
@@ -77,7 +78,7 @@ class ModelWriter(Writer):
             return self._parts(graph, node, call)
         if record.name in DIRECT and self._is_plain(graph, call):
             before = len(self.nodes)
-            made = RULES[record.name](self, call)
+            made = written(self, call)
             if made is not None and len(self.nodes) == before + 1:
                 return [made] if isinstance(made, str) else made
             del self.nodes[before:]
@@ -132,8 +133,7 @@ class ModelWriter(Writer):
         if not self._is_plain(graph, call):
             inner = conversion(*key)
             return self.graph(decomposition(*key) if inner is None else inner, call.x)
-        rule = RULES.get(record.name)
-        made = None if rule is None else rule(self, call)
+        made = written(self, call)
         if made is not None:
             return [made] if isinstance(made, str) else list(made)
         if not any(s.size for s in call.outs):
@@ -171,8 +171,8 @@ class ModelWriter(Writer):
         given = [name for name, _ in own]
         if not m:
             # The number of steps is that of an array's rows.
-            steps.append(self.op("Expand", self.like(0, "float32"), self.ints(loop.length)))
-            own.append((self.name("s"), Spec((), "float32")))
+            steps.append(self.op("Expand", self.like(0, "int64"), self.ints(loop.length)))
+            own.append((self.name("s"), Spec((), "int64")))
         part = self._part(own, lambda: self._returned(body, [*given, *rest]))
         count = len(body.outputs)
         way = int(loop.reverse)
@@ -233,7 +233,7 @@ def _kept_alone(graph: Graph, outputs: int) -> Graph:
 def refuse(missing: Sequence[str]) -> None:
     """Raise OptionError for ops that no operator says, all of them."""
     if missing:
-        raise OptionError(f"onnx.export: ONNX has no operators for {', '.join(missing)}")
+        raise OptionError(f"onnx.export: a file cannot hold {', '.join(missing)}: calls into Python, or kernels, without a decomposition")
 
 
 def whole(value: Any) -> bool:

@@ -8,6 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from tlean.ops import Spec
+
+from .model import ModelWriter
+from .repeats import repeated
 from .rules import Call, rule
 from .writer import Writer
 
@@ -47,7 +51,7 @@ def _gathered(w: Writer, c: Call, axis: int | None, mode: str) -> Any:
     if mode in ("raise", "strict"):
         return w.op("Gather", x, c.x[1], axis=axis)
     if not shape[axis]:
-        return None
+        return w.filled(c.out)
     at, outside = _places(w, w.reshape(_numbers(w, c, 1), (-1,)), shape[axis], mode)
     at = w.reshape(at, c.shape(1))
     rows = w.op("Gather", x, at, axis=axis)
@@ -202,14 +206,33 @@ def _last_alone(w: Writer, at: str, count: int, spare: str) -> str:
     return str(w.op("Where", again, spare, at))
 
 
-def _scattered(w: Writer, x: str, v: str, i: str, shapes: Sequence[tuple[int, ...]], axis: int | None, mode: str, how: str) -> Any:
+def _known_extremes(w: Writer, x: str, v: str, at: str, how: str, dtype: str) -> str:
+    # NaN wherever one is among the numbers, which onnxruntime does not say.
+    zero, none = w.like(0, dtype), [w.op("IsNaN", n) for n in (x, v)]
+    numbers = [w.op("Where", flag, zero, n) for flag, n in zip(none, (x, v), strict=True)]
+    y = w.op("ScatterND", numbers[0], at, numbers[1], reduction=how)
+    flags = w.op("ScatterND", w.cast(none[0], "int32"), at, w.cast(none[1], "int32"), reduction="add")
+    return str(w.op("Where", w.op("Greater", flags, w.like(0, "int32")), w.like(math.nan, dtype), y))
+
+
+def _one_by_one(w: ModelWriter, x: str, v: str, at: str, spec: Spec, count: int, how: str) -> str:
+    # Rows combined in a loop: maxima and minima at indices came with opset 18.
+    def step(k: str, y: str) -> list[str]:
+        place = w.op("Gather", at, w.unsqueeze(k, 0), axis=0)
+        row = w.op(how.title(), w.op("Gather", y, place, axis=0), w.op("Gather", v, w.unsqueeze(k, 0), axis=0))
+        return [w.op("ScatterND", y, w.unsqueeze(place, 1), row)]
+
+    return repeated(w, [(x, spec)], step, count)[0]
+
+
+def _scattered(
+    w: ModelWriter, x: str, v: str, i: str, shapes: Sequence[tuple[int, ...]], axis: int | None, mode: str, how: str, dtype: str
+) -> Any:
     # A copy of x with rows of v set at, or combined with what is at, their indices; those out of range go to a row behind the last.
     shape, at_shape = shapes
     count = math.prod(at_shape)
     if not count or not math.prod(shape):
         return w.op("Identity", x)
-    if how in ("max", "min") and w.opset < 18:
-        return None
     own, a = (shape, axis) if axis is not None else ((math.prod(shape),), 0)
     rest = (*own[:a], *own[a + 1 :])
     if axis is None:
@@ -229,8 +252,12 @@ def _scattered(w: Writer, x: str, v: str, i: str, shapes: Sequence[tuple[int, ..
     behind = outside is not None or repeated
     if behind:
         x = w.op("Concat", x, w.slice(x, [0], [1], [0]), axis=0)
-    reduction = None if how == "set" else how
-    y = w.op("ScatterND", x, w.unsqueeze(at, 1), v, reduction=reduction)
+    if how in ("max", "min") and w.opset < 18:
+        y = _one_by_one(w, x, v, at, Spec((n + behind, *rest), dtype), count, how)
+    elif how in ("max", "min") and dtype.startswith("float"):
+        y = _known_extremes(w, x, v, w.unsqueeze(at, 1), how, dtype)
+    else:
+        y = w.op("ScatterND", x, w.unsqueeze(at, 1), v, reduction=None if how == "set" else how)
     y = w.slice(y, [0], [n], [0]) if behind else y
     if axis is None:
         return w.reshape(y, shape)
@@ -238,22 +265,22 @@ def _scattered(w: Writer, x: str, v: str, i: str, shapes: Sequence[tuple[int, ..
 
 
 @rule("_set_rows", "_scatter_into")
-def _into_rows(w: Writer, c: Call) -> Any:
+def _into_rows(w: ModelWriter, c: Call) -> Any:
     o = c.options
     shapes = (c.shape(), c.shape(2))
-    return _scattered(w, c.x[0], c.x[1], _numbers(w, c, 2), shapes, o["axis"], o["mode"], o.get("what", "set"))
+    return _scattered(w, c.x[0], c.x[1], _numbers(w, c, 2), shapes, o["axis"], o["mode"], o.get("what", "set"), c.out.dtype)
 
 
 @rule("scatter_add_row", "scatter_add_vec")
-def _add_row(w: Writer, c: Call) -> Any:
-    return _scattered(w, c.x[0], w.unsqueeze(c.x[1], 0), _numbers(w, c, 2), (c.shape(), ()), 0, "strict", "add")
+def _add_row(w: ModelWriter, c: Call) -> Any:
+    return _scattered(w, c.x[0], w.unsqueeze(c.x[1], 0), _numbers(w, c, 2), (c.shape(), ()), 0, "strict", "add", c.out.dtype)
 
 
 @rule("_scatter_rows")
-def _scatter_rows(w: Writer, c: Call) -> Any:
+def _scatter_rows(w: ModelWriter, c: Call) -> Any:
     o = c.options
     zeros = w.op("Expand", w.like(0, c.out.dtype), w.ints(*c.out.shape))
-    return _scattered(w, zeros, c.x[0], _numbers(w, c, 1), (c.out.shape, c.shape(1)), o["axis"], o["mode"], "add")
+    return _scattered(w, zeros, c.x[0], _numbers(w, c, 1), (c.out.shape, c.shape(1)), o["axis"], o["mode"], "add", c.out.dtype)
 
 
 def _box(shape: Sequence[int], box: Sequence[int], starts: Sequence[int], steps: Sequence[int]) -> np.ndarray:

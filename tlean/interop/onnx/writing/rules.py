@@ -9,6 +9,8 @@ from tlean.ops import OpDef, Spec
 
 #: A record's name -> what writes a call of it; it returns a name or several, or None where it cannot say this call.
 RULES: dict[str, Callable[[Any, Call], Any]] = {}
+#: What is written in its place where all operands are whole numbers or Booleans.
+WHOLE: dict[str, Callable[[Any, Call], Any]] = {}
 #: The records that are one ONNX operator each, which reads back as that record with the same options.
 DIRECT: set[str] = set()
 

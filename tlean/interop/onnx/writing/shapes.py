@@ -46,6 +46,8 @@ def _transpose(w: Writer, c: Call) -> Any:
 @rule("broadcast_to")
 def _broadcast_to(w: Writer, c: Call) -> Any:
     target = c.out.shape
+    if not c.out.size:
+        return w.filled(c.out)
     where, _ = broadcast_axes(c.shape(), target, c.options["axis_map"])
     y = c.x[0]
     order = sorted(range(len(where)), key=lambda k: where[k])
@@ -209,7 +211,7 @@ def _argmax(w: Writer, c: Call) -> Any:
     x = c.x[0]
     if axes is None or len(axes) == len(shape):
         if not shape:
-            return None
+            return w.filled(c.out)
         made = w.op("ArgMax", w.reshape(x, (-1,)), axis=0, keepdims=0)
         return w.cast(w.reshape(made, c.out.shape) if keep else made, c.out.dtype)
     if len(axes) == 1:

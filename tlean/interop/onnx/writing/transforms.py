@@ -9,6 +9,7 @@ import numpy as np
 
 from tlean.ops.fourier.transforms import factor
 
+from .planes import convolved_back, slope_of_weights
 from .rules import Call, rule
 from .writer import Writer
 
@@ -23,15 +24,20 @@ def _times(w: Writer, x: str, number: float, dtype: str) -> str:
     return x if number == 1.0 else str(w.op("Mul", x, w.like(number, dtype)))
 
 
+def _conjugate(w: Writer, x: str, rank: int, dtype: str) -> str:
+    return str(w.op("Mul", x, w.array(np.array([1.0, -1.0]).reshape([1] * (rank - 1) + [2]), dtype)))
+
+
 @rule("_fft")
 def _fft(w: Writer, c: Call) -> Any:
     o, axis = c.options, c.options["axis"]
     n, inverse = c.shape()[axis], o["inverse"]
     if not math.prod(c.shape()):
         return None
-    # ONNX's inverse is one n-th of the sum. It wants a batch axis.
-    y = _dft(w, w.unsqueeze(c.x[0], 0), axis + 1, inverse=int(inverse))
-    return w.squeeze(_times(w, y, factor(n, inverse, o["norm"]) * (n if inverse else 1), c.dtype), 0)
+    # It wants a batch axis. The inverse is that of the conjugate numbers, conjugate: onnxruntime divides its inverse by n in float32.
+    x = _conjugate(w, c.x[0], len(c.shape()), c.dtype) if inverse else c.x[0]
+    y = _times(w, w.squeeze(_dft(w, w.unsqueeze(x, 0), axis + 1), 0), factor(n, inverse, o["norm"]), c.dtype)
+    return _conjugate(w, y, len(c.shape()), c.dtype) if inverse else y
 
 
 def _weights(w: Writer, n: int, axis: int, rank: int, others: float, dtype: str) -> str:
@@ -63,10 +69,10 @@ def _irfft(w: Writer, c: Call) -> Any:
     count = (n - 1) // 2
     if count:
         back = w.slice(x, [count], [0], [axis], [-1])
-        turned = w.op("Mul", back, w.array(np.array([1.0, -1.0]).reshape([1] * (rank - 1) + [2]), c.dtype))
-        x = w.op("Concat", x, turned, axis=axis)
-    y = w.squeeze(_dft(w, w.unsqueeze(x, 0), axis + 1, inverse=1), 0)
-    y = _times(w, y, factor(n, True, o["norm"]) * n, c.dtype)
+        x = w.op("Concat", x, _conjugate(w, back, rank, c.dtype), axis=axis)
+    # The real parts, which are those of the transform of the conjugate numbers.
+    y = w.squeeze(_dft(w, w.unsqueeze(_conjugate(w, x, rank, c.dtype), 0), axis + 1), 0)
+    y = _times(w, y, factor(n, True, o["norm"]), c.dtype)
     return w.squeeze(w.slice(y, [0], [1], [rank - 1]), rank - 1)
 
 
@@ -98,7 +104,11 @@ def _conv_grad_x(w: Writer, c: Call) -> Any:
     d = len(kernel)
     sizes = zip(o["in_shape"], g[-d:], o["stride"], kernel, o["dilation"], o["padding"], strict=True)
     extra = [n - ((m - 1) * s + (k - 1) * r + 1 - 2 * p) for n, m, s, k, r, p in sizes]
-    if any(not 0 <= e < s for e, s in zip(extra, o["stride"], strict=True)) or not math.prod(g):
+    if not math.prod(g):
+        return w.filled(c.out)
+    if c.out.dtype == "float64":
+        return convolved_back(w, c, c.x[1], g)
+    if any(not 0 <= e < s for e, s in zip(extra, o["stride"], strict=True)):
         return None
     x = c.x[1] if len(g) == d + 2 else w.unsqueeze(c.x[1], 0)
     y = w.op(
@@ -113,7 +123,9 @@ def _conv_grad_w(w: Writer, c: Call) -> Any:
     o, kernel, d = c.options, c.options["kernel"], len(c.options["kernel"])
     groups = o["groups"]
     if not math.prod(c.shape()) or not math.prod(c.shape(1)):
-        return None
+        return w.filled(c.out)
+    if c.out.dtype == "float64":
+        return slope_of_weights(w, c)
     # A convolution of x with g as its kernel: images are the channels of each group, stride and dilation are exchanged.
     g, x = c.x
     (*n, channels), inside = c.shape(1)[:-d], c.shape(1)[-d:]

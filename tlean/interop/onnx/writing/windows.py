@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .planes import Plane, convolved, convolved_back
 from .rules import KEEPS, Call, rule
 from .writer import Writer
 
@@ -22,6 +23,8 @@ def _batched(w: Writer, x: str, rank: int, spatial: int, write: Callable[[str], 
 @rule("conv", "conv2d", direct=True)
 def _conv(w: Writer, c: Call) -> Any:
     o, kernel = c.options, c.shape(0)[2:]
+    if c.out.dtype == "float64":
+        return convolved(w, c) if c.out.size else w.filled(c.out)
 
     def write(x: str) -> Any:
         return w.op(
@@ -35,6 +38,8 @@ def _conv(w: Writer, c: Call) -> Any:
 @rule("conv_transpose", "conv_transpose2d")
 def _conv_transpose(w: Writer, c: Call) -> Any:
     o, kernel, d = c.options, c.shape(0)[2:], len(c.shape(0)) - 2
+    if c.out.dtype == "float64":
+        return convolved_back(w, c, c.x[2], c.shape(2), c.x[1]) if c.out.size else w.filled(c.out)
     extra, pads = o["output_padding"], o["padding"]
     # More cells at the end are fewer that are cut off there; beyond those, zeros.
     ends = [max(p - e, 0) for p, e in zip(pads, extra, strict=True)]
@@ -59,7 +64,7 @@ def _pool(w: Writer, c: Call) -> Any:
     o = c.options
     kernel, padding = o["kernel"], o.get("padding", (0,) * len(o["kernel"]))
     widest = c.record.name.startswith("max")
-    if any(padding) and o.get("pad_value", -math.inf) != -math.inf:
+    if (any(padding) and o.get("pad_value", -math.inf) != -math.inf) or (c.dtype == "float64" and not widest):
         return None
     more = {} if widest else {"count_include_pad": 1}
 
@@ -73,75 +78,35 @@ def _pool(w: Writer, c: Call) -> Any:
 # Windows as an axis, and their transposes ---------------------------------------------------------------------------------
 
 
-class _Plane:
-    # A plane with its padding as one row: where the cells of each window are, (cells of a window, *windows).
-    def __init__(self, sizes: Sequence[int], out: Sequence[int], o: dict[str, Any]) -> None:
-        self.kernel, self.out, self.sizes, self.padding = o["kernel"], tuple(out), tuple(sizes), o["padding"]
-        self.padded = tuple(n + 2 * p for n, p in zip(sizes, self.padding, strict=True))
-        d = len(self.kernel)
-        cells = np.indices(self.kernel).reshape(d, -1, *[1] * d)
-        windows = np.indices(self.out).reshape(d, 1, *self.out)
-        at = cells + windows * np.reshape(o["stride"], (d, 1, *[1] * d))
-        self.places = np.ravel_multi_index(tuple(at), self.padded)
-        ends = np.reshape(self.padding, (d, 1, *[1] * d))
-        self.inside = ((at >= ends) & (at < ends + np.reshape(sizes, (d, 1, *[1] * d)))).all(0)
-
-    def spread(self, w: Writer, x: str, lead: Sequence[int], pad: str) -> str:
-        """Every window along an axis after the leading ones."""
-        if any(self.padding):
-            x = w.op("Pad", x, w.array([*[0] * len(lead), *self.padding] * 2, "int64"), pad)
-        x = w.reshape(x, (*lead, math.prod(self.padded)))
-        return str(w.op("Gather", x, w.array(self.places, "int64"), axis=len(lead)))
-
-    def gathered(self, w: Writer, g: str, lead: Sequence[int], dtype: str) -> str:
-        """The sum of each cell's copies in the windows."""
-        rows, cells = math.prod(lead), self.places.size
-        g = w.op("Transpose", w.reshape(g, (rows, cells)), perm=[1, 0])
-        zeros = w.op("Expand", w.like(0, dtype), w.ints(math.prod(self.padded), rows))
-        y = w.op("ScatterND", zeros, w.array(self.places.reshape(-1, 1), "int64"), g, reduction="add")
-        y = w.reshape(w.op("Transpose", y, perm=[1, 0]), (*lead, *self.padded))
-        if not any(self.padding):
-            return y
-        axes = list(range(len(lead), len(lead) + len(self.padded)))
-        return w.slice(y, self.padding, [p + n for p, n in zip(self.padding, self.sizes, strict=True)], axes)
-
-    def winners(self, w: Writer, x: str, lead: Sequence[int], pad_value: float, dtype: str) -> str:
-        """Which cell of each window of x is its maximum, the first one or the first NaN; a padded cell of −∞ never is."""
-        each, axis = self.spread(w, x, lead, w.like(pad_value, dtype)), len(lead)
-        rank = w.cast(w.op("Equal", each, w.reduce("ReduceMax", each, (axis,), True)), "int32")
-        rank = w.op("Where", w.op("IsNaN", each), w.like(2, "int32"), rank)
-        if any(self.padding) and pad_value == -math.inf:
-            rank = w.op("Where", w.array(self.inside), rank, w.like(-1, "int32"))
-        first = w.op("ArgMax", rank, axis=axis, keepdims=1)
-        numbers = np.arange(math.prod(self.kernel)).reshape(-1, *[1] * len(self.kernel))
-        return str(w.op("Equal", first, w.array(numbers, "int64")))
-
-
-def _plane(c: Call, sizes: Sequence[int], out: Sequence[int]) -> tuple[_Plane, tuple[int, ...]] | None:
+def _plane(c: Call, sizes: Sequence[int], out: Sequence[int]) -> tuple[Plane, tuple[int, ...]] | None:
     # The plane of a call, and the axes before it; None where there is nothing in it.
     d = len(c.options["kernel"])
     if not math.prod(c.out.shape) or not math.prod(c.shape()):
         return None
-    return _Plane(sizes[-d:], out[-d:], c.options), c.out.shape[: len(c.shape()) - d]
+    return Plane(sizes[-d:], out[-d:], c.options), c.out.shape[: len(c.shape()) - d]
 
 
 @rule("_windows")
 def _windows(w: Writer, c: Call) -> Any:
     found = _plane(c, c.shape(), c.out.shape)
-    return None if found is None else found[0].spread(w, c.x[0], found[1], w.like(c.options["pad_value"], c.out.dtype))
+    return (
+        w.filled(c.out, c.options["pad_value"])
+        if found is None
+        else found[0].spread(w, c.x[0], found[1], w.like(c.options["pad_value"], c.out.dtype))
+    )
 
 
 @rule("_windows_adjoint")
 def _windows_adjoint(w: Writer, c: Call) -> Any:
     found = _plane(c, c.options["in_sizes"], c.shape())
-    return None if found is None else found[0].gathered(w, c.x[0], found[1][:-1], c.out.dtype)
+    return w.filled(c.out) if found is None else found[0].gathered(w, c.x[0], found[1][:-1], c.out.dtype)
 
 
 @rule("_avg_pool_grad")
 def _avg_pool_grad(w: Writer, c: Call) -> Any:
     found = _plane(c, c.options["in_sizes"], c.shape())
     if found is None:
-        return None
+        return w.filled(c.out)
     (plane, lead), cells = found, math.prod(c.options["kernel"])
     g = w.unsqueeze(w.op("Mul", c.x[0], w.like(1 / cells, c.out.dtype)), len(lead))
     return plane.gathered(w, w.op("Expand", g, w.ints(*lead, cells, *plane.out)), lead, c.out.dtype)
@@ -153,7 +118,7 @@ def _winning_cells(w: Writer, c: Call) -> str:
     d = len(window["kernel"])
     if not c.out.size:
         return str(w.op("Expand", w.like(0, "int32"), w.ints(*c.out.shape)))
-    plane, lead = _Plane(c.shape()[-d:], c.out.shape[-d:], window), c.shape()[:-d]
+    plane, lead = Plane(c.shape()[-d:], c.out.shape[-d:], window), c.shape()[:-d]
     won = plane.winners(w, c.x[0], lead, window["pad_value"], c.dtype)
     numbers = np.pad(np.arange(math.prod(plane.sizes)).reshape(plane.sizes), [(p, p) for p in plane.padding], constant_values=-1)
     cells = w.op("Where", won, w.array(numbers.reshape(-1)[plane.places], "int32"), w.like(-1, "int32"))
@@ -167,7 +132,7 @@ KEEPS.update(dict.fromkeys(("max_pool", "max_pool2d", "max_pool2d_pad"), _winnin
 def _max_pool_grad(w: Writer, c: Call) -> Any:
     found = _plane(c, c.shape(1), c.shape())
     if found is None:
-        return None
+        return w.filled(c.out)
     plane, lead = found
     won = plane.winners(w, c.x[1], lead, c.options["pad_value"], c.out.dtype)
     g = w.op("Where", won, w.unsqueeze(c.x[0], len(lead)), w.like(0, c.out.dtype))
@@ -178,7 +143,7 @@ def _max_pool_grad(w: Writer, c: Call) -> Any:
 def _max_pool_gather(w: Writer, c: Call) -> Any:
     found = _plane(c, c.shape(1), c.out.shape)
     if found is None:
-        return None
+        return w.filled(c.out)
     plane, lead = found
     zero = w.like(0, c.out.dtype)
     won = plane.winners(w, c.x[1], lead, c.options["pad_value"], c.out.dtype)

@@ -104,6 +104,10 @@ class Writer:
         """A number of that dtype."""
         return self.array(np.array(value, dtype))
 
+    def filled(self, spec: Spec, value: float = 0) -> str:
+        """An array of one number."""
+        return str(self.op("Expand", self.like(value, spec.dtype), self.ints(*spec.shape)))
+
     def open(self, name: str, inputs: Sequence[str], call: str | None) -> Sequence[str]:
         """Begin a function; returns the names of its arguments."""
         arguments = [f"x{k}" if x else "" for k, x in enumerate(inputs)]

@@ -10,9 +10,9 @@ import numpy as np
 
 from tlean.ops import Spec
 
-from .model import ModelWriter
-from .repeats import repeated
-from .rules import Call, rule
+from ..model import ModelWriter
+from ..repeats import repeated
+from ..rules import Call, rule
 
 
 def _turned(w: ModelWriter, x: str, rank: int) -> str:
@@ -104,12 +104,12 @@ def _solve_triangular(w: ModelWriter, c: Call) -> Any:
     return _or_nan(w, y, _regular(w, w.op("Trilu", w.op("Trilu", a, upper=0), upper=1), _spec(c)), _spec(c))
 
 
-def _factors(w: ModelWriter, a: str, spec: Spec) -> tuple[str, str, str]:
-    # L below the diagonal and U in one array, which row each row was, and the sign of that order.
+def packed_factors(w: ModelWriter, a: str, spec: Spec) -> tuple[str, str, str]:
+    """L below the diagonal and U in one array, which row each row was, and the sign of that order; of no fewer rows than columns."""
     shape = spec.shape
-    rank, n, lead = len(shape), shape[-1], shape[:-2]
-    own = _own(w, n)
-    order = w.op("Expand", own, w.ints(*lead, n))
+    rank, (m, n), lead = len(shape), shape[-2:], shape[:-2]
+    own, columns = _own(w, m), _own(w, n)
+    order = w.op("Expand", own, w.ints(*lead, m))
     sign = w.op("Expand", w.like(1, spec.dtype), w.ints(*lead, 1))
 
     def step(k: str, x: str, order: str, sign: str) -> list[str]:
@@ -126,11 +126,12 @@ def _factors(w: ModelWriter, a: str, spec: Spec) -> tuple[str, str, str]:
         pivot = w.op("Gather", row, w.unsqueeze(k, 0), axis=rank - 1)
         zero = w.like(0, spec.dtype)
         factor = w.op("Where", w.op("Equal", pivot, zero), zero, w.op("Div", column, pivot))
-        below, right = _column(w, w.op("Greater", own, k)), w.op("Greater", own, k)
-        after = w.op("Where", right, w.op("Sub", x, w.op("Mul", factor, row)), w.op("Where", is_k, factor, x))
+        below, right = _column(w, w.op("Greater", own, k)), w.op("Greater", columns, k)
+        at_k = w.op("Equal", columns, k)
+        after = w.op("Where", right, w.op("Sub", x, w.op("Mul", factor, row)), w.op("Where", at_k, factor, x))
         return [w.op("Where", below, after, x), order, sign]
 
-    states = [(a, spec), (order, Spec((*lead, n), "int64")), (sign, Spec((*lead, 1), spec.dtype))]
+    states = [(a, spec), (order, Spec((*lead, m), "int64")), (sign, Spec((*lead, 1), spec.dtype))]
     packed, order, sign = repeated(w, states, step, n)
     return packed, order, sign
 
@@ -150,24 +151,39 @@ def _solve(w: ModelWriter, c: Call) -> Any:
         return None
     a, spec = c.x[0], _spec(c)
     a = _turned(w, a, len(spec.shape)) if c.options["transpose"] else a
-    packed, order, _ = _factors(w, a, spec)
+    return solved(w, a, spec, c.x[1], c.out)
+
+
+def solved(w: ModelWriter, a: str, spec: Spec, b: str, out: Spec) -> str:
+    """a⁻¹ b, NaN where a matrix of a is singular."""
+    packed, order, _ = packed_factors(w, a, spec)
     # The order of each matrix's rows for all its right-hand sides.
-    b = w.op("Expand", c.x[1], w.ints(*c.out.shape))
-    rows = w.op("Expand", _column(w, order), w.ints(*c.out.shape))
-    b = w.op("GatherElements", b, rows, axis=len(c.out.shape) - 2)
-    half = _triangular(w, packed, b, (spec.shape, c.out), True, True)
-    y = _triangular(w, packed, half, (spec.shape, c.out), False, False)
+    b = w.op("Expand", b, w.ints(*out.shape))
+    rows = w.op("Expand", _column(w, order), w.ints(*out.shape))
+    b = w.op("GatherElements", b, rows, axis=len(out.shape) - 2)
+    half = _triangular(w, packed, b, (spec.shape, out), True, True)
+    y = _triangular(w, packed, half, (spec.shape, out), False, False)
     return _or_nan(w, y, _regular(w, packed, spec), spec)
 
 
 @rule("_linalg_lu")
 def _lu(w: ModelWriter, c: Call) -> Any:
-    return _factors(w, c.x[0], _spec(c))[0] if math.prod(c.shape()) else None
+    return packed_factors(w, c.x[0], _spec(c))[0] if math.prod(c.shape()) else None
+
+
+@rule("_linalg_lu_tall")
+def _lu_tall(w: ModelWriter, c: Call) -> Any:
+    # The last column says which row each was.
+    if not math.prod(c.shape()):
+        rows = w.cast(_column(w, _own(w, c.shape()[-2])), c.dtype)
+        return w.op("Expand", rows, w.ints(*c.out.shape)) if c.out.size else None
+    packed, order, _ = packed_factors(w, c.x[0], _spec(c))
+    return w.op("Concat", packed, w.cast(_column(w, order), c.dtype), axis=-1)
 
 
 @rule("_linalg_rows")
 def _rows(w: ModelWriter, c: Call) -> Any:
-    return _factors(w, c.x[0], _spec(c))[1] if math.prod(c.shape()) else None
+    return packed_factors(w, c.x[0], _spec(c))[1] if math.prod(c.shape()) else None
 
 
 @rule("_linalg_det", "_linalg_sign", "_linalg_logabsdet")
@@ -177,10 +193,16 @@ def _determinant(w: ModelWriter, c: Call) -> Any:
         return w.op("Expand", w.like(int(name != "_linalg_logabsdet"), c.dtype), w.ints(*c.out.shape))
     if not math.prod(c.shape()):
         return None
-    packed, _, sign = _factors(w, c.x[0], _spec(c))
-    diagonal = _diagonal(w, packed, _spec(c))
-    last = (len(c.shape()) - 2,)
-    if name == "_linalg_logabsdet":
-        return w.reduce("ReduceSum", w.op("Log", w.op("Abs", diagonal)), last, False)
-    diagonal = w.op("Sign", diagonal) if name == "_linalg_sign" else diagonal
-    return w.op("Mul", w.squeeze(sign, len(c.shape()) - 2), w.reduce("ReduceProd", diagonal, last, False))
+    if name != "_linalg_logabsdet":
+        return determinant(w, c.x[0], _spec(c), name == "_linalg_sign")
+    packed, _, _ = packed_factors(w, c.x[0], _spec(c))
+    sizes = w.op("Abs", _diagonal(w, packed, _spec(c)))
+    return w.reduce("ReduceSum", w.op("Log", sizes), (len(c.shape()) - 2,), False)
+
+
+def determinant(w: ModelWriter, a: str, spec: Spec, sign_alone: bool = False) -> str:
+    """The determinants of matrices, or their signs."""
+    packed, _, sign = packed_factors(w, a, spec)
+    diagonal, last = _diagonal(w, packed, spec), len(spec.shape) - 2
+    diagonal = w.op("Sign", diagonal) if sign_alone else diagonal
+    return str(w.op("Mul", w.squeeze(sign, last), w.reduce("ReduceProd", diagonal, (last,), False)))
