@@ -140,8 +140,9 @@ def optimised(path: str, isa: str) -> list[str]:
     """The flags that all modules share, for this module of kernels.
 
     Short loops inside elementwise kernels (the terms of a polynomial) stay loops until the one around them is vectorised: gcc would
-    write them out first, and then vectorise neither; a power takes half of the time so. On x86-64 the base is for processors from before
-    2013: its loops are vectorised as the others, but not written several times over, which makes it a fifth smaller and only two modules slower.
+    write them out first, and then vectorise neither; a power takes half of the time so. On x86-64 the base is for processors from
+    before 2013: its loops are vectorised as the others, but not written several times over, which makes it a fifth smaller and
+    only two modules slower.
     """
     if "-O3" not in COMMON:
         return COMMON

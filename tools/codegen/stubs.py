@@ -137,7 +137,8 @@ def _arrays(text: str) -> str:
 def methods() -> str:
     """The text of `_generated/methods.pyi`."""
     lines = [f"    def {f.name}(self, {_annotated(f, _same)}) -> {_result(f, 'Any')}: ...\n" for f in faces()]
-    out = [_HEADER, "from collections.abc import Sequence\nfrom typing import Any\n\n", *_words(lines), _TYPES, "\nclass OpsMethods:\n"]
+    out = [_HEADER, "from collections.abc import Sequence\nfrom typing import Any\n\n", *_words(lines), _TYPES]
+    out.append("\ndef describe(face: type) -> None: ...\n\nclass OpsMethods:\n")
     out.append("    def apply(self, op: Any, inputs: Any, options: dict[str, Any], name: str | None = ...) -> Any: ...\n")
     return "".join([*out, *lines, "    def __getattr__(self, name: str) -> Any: ...\n"])
 
