@@ -60,7 +60,7 @@ def exception_at(number: int, error: type[BaseException], blocks: bool = True) -
     """Raise `error` at line `number` of those that `lines_of` counts, from 0 on, once.
 
     Without `blocks` not at the line of a `with`, but at the next: it comes again before the block is left, where no signal's handler can
-    run, and the block would never be left.
+    run, and the block would never be left. Nor at that of a `try`, which does nothing, and counts as no part yet of a block that it begins.
     """
     count = 0
     before = sys.gettrace()
@@ -68,7 +68,7 @@ def exception_at(number: int, error: type[BaseException], blocks: bool = True) -
     def seen(file: str, line: int) -> None:
         nonlocal count
         count += 1
-        if count > number and (blocks or not linecache.getline(file, line).lstrip().startswith("with ")):
+        if count > number and (blocks or not linecache.getline(file, line).lstrip().startswith(("with ", "try:"))):
             sys.settrace(None)
             raise error(f"injected at {Path(file).name}:{line}")
 

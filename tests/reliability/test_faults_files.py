@@ -12,7 +12,7 @@ import pytest
 from faults.inject import exception_at, forget, lines_of, no_heap_at, no_memory_at, requests_of
 
 import tlean as tl
-from tlean import nn
+from tlean import locks, nn
 from tlean.compiler.graph import Origin
 
 pytestmark = pytest.mark.usefixtures("without_capture_check")
@@ -112,6 +112,7 @@ def test_a_file_is_the_old_one_or_the_new_one(name, tmp_path):
                 write(here, f)
         except ERRORS:
             counts["stopped"] += 1
+        assert not any(lock._is_owned() for lock in locks._locks), lines[k]
         found = contents(here)
         # Nothing else is left in the folder; each file is whole.
         assert found.keys() == old.keys(), lines[k]

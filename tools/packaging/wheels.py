@@ -28,8 +28,8 @@ from tools.packaging import pack, sizes
 
 ROOT = Path(__file__).resolve().parents[2]
 SUPPORTED = [(3, minor) for minor in range(11, 16)]
-# Eight megabytes (of 2**20 bytes).
-MOST = 8 << 20
+# Eight megabytes.
+MOST = 8_000_000
 # Debian's names of machines: those of debian_python's folders.
 DEBIAN = {"x86_64": "amd64", "aarch64": "arm64"}
 TELL = "import sys; print(*sys.version_info[:3], sys.implementation.name, getattr(sys, '_is_gil_enabled', lambda: True)())"
