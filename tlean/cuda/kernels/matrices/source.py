@@ -30,7 +30,7 @@ static __device__ i64 start(const Batch &b, i64 i) {
     return at;
 }
 /* v / d, whose reciprocal is r, or 0 for 0: a reciprocal may be infinite where the quotient is not. */
-static __device__ __forceinline__ float divided(float v, float d, float r) { return isinf(r) && d != 0 ? v / d : v * r; }
+static __device__ __forceinline__ float divided(float v, float d, float r) { return r - r == 0 || d == 0 ? v * r : v / d; }
 static __device__ __forceinline__ i64 words_of(i64 n) { return 2 * n * (n + 1); }
 
 /* The lower factor of the tile's symmetric matrix in its place, by a warp, a row for each lane; *wrong is set where there is none. All
